@@ -22,9 +22,7 @@ constexpr uint16_t fold(ChecksumSum sum) {
   return static_cast<uint16_t>(sum);
 }
 
-constexpr ChecksumSum sum_of(Ipv4 address) {
-  return (address.bits.raw() & 0xffffU) + (address.bits.raw() >> 16);
-}
+constexpr ChecksumSum sum_of(Ipv4 address) { return (address.bits.raw() & 0xffffU) + (address.bits.raw() >> 16); }
 constexpr ChecksumSum sum_of(Port port) { return port.number.raw(); }
 
 // Ones-complement sum of the bytes; an odd last byte is padded with zero.
@@ -43,8 +41,9 @@ constexpr be16 updated(be16 checksum, ChecksumSum delta) {
 // The complement of a whole packet's sum, ready for its checksum field.
 constexpr be16 finish(ChecksumSum sum) { return be16::from_raw(static_cast<uint16_t>(~fold(sum))); }
 
-ChecksumSum pseudo_header(Ipv4 source, Ipv4 destination, Protocol protocol, size_t bytes);                 // RFC 768
-ChecksumSum pseudo_header(const Ipv6& source, const Ipv6& destination, Protocol protocol, size_t bytes);  // RFC 8200 §8.1
+ChecksumSum pseudo_header(Ipv4 source, Ipv4 destination, Protocol protocol, size_t bytes);  // RFC 768
+ChecksumSum pseudo_header(const Ipv6& source, const Ipv6& destination, Protocol protocol,
+                          size_t bytes);  // RFC 8200 §8.1
 
 // Computes and sets the header's checksum field (options included).
 void set_checksum(Ipv4Header& header);

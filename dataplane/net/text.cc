@@ -1,7 +1,6 @@
 #include "dataplane/net/text.h"
 
 #include <arpa/inet.h>
-
 #include <charconv>
 #include <cstdio>
 #include <cstring>
@@ -107,10 +106,14 @@ std::string to_text(const Endpoint& endpoint) {
 
 std::string to_text(Protocol protocol) {
   switch (protocol) {
-    case Protocol::tcp: return "tcp";
-    case Protocol::udp: return "udp";
-    case Protocol::icmp: return "icmp";
-    default: return std::to_string(static_cast<unsigned>(protocol));
+    case Protocol::tcp:
+      return "tcp";
+    case Protocol::udp:
+      return "udp";
+    case Protocol::icmp:
+      return "icmp";
+    default:
+      return std::to_string(static_cast<unsigned>(protocol));
   }
 }
 

@@ -47,9 +47,7 @@ struct Ipv4 {
 
 struct Port {
   be16 number;
-  friend constexpr auto operator<=>(const Port& a, const Port& b) {
-    return uint16_t{a.number} <=> uint16_t{b.number};
-  }
+  friend constexpr auto operator<=>(const Port& a, const Port& b) { return uint16_t{a.number} <=> uint16_t{b.number}; }
   friend constexpr bool operator==(const Port& a, const Port& b) { return a.number.raw() == b.number.raw(); }
 };
 
@@ -140,8 +138,8 @@ constexpr bool is_mapped(const Ipv6& address) {
   return address.bytes[10] == 0xff && address.bytes[11] == 0xff;
 }
 constexpr Ipv4 unmapped(const Ipv6& address) {
-  return std::bit_cast<Ipv4>(std::array<uint8_t, 4>{address.bytes[12], address.bytes[13], address.bytes[14],
-                                                    address.bytes[15]});
+  return std::bit_cast<Ipv4>(
+      std::array<uint8_t, 4>{address.bytes[12], address.bytes[13], address.bytes[14], address.bytes[15]});
 }
 
 constexpr bool is_multicast(const Ipv6& address) { return address.bytes[0] == 0xff; }

@@ -62,7 +62,7 @@ struct Ipv6Header {
 };
 static_assert(sizeof(Ipv6Header) == 40 && alignof(Ipv6Header) == 1);
 
-struct Ipv6Extension {  // hop-by-hop, routing and destination options begin so
+struct Ipv6Extension {                // hop-by-hop, routing and destination options begin so
   uint8_t next_header, length_units;  // length in 8-octet units, the first not counted
   [[nodiscard]] size_t bytes() const { return (size_t{length_units} + 1) * 8; }
 };
@@ -121,13 +121,11 @@ static_assert(sizeof(NeighborMessage) == 32 && alignof(NeighborMessage) == 1);
 
 // A header at `bytes`; the caller has checked that sizeof(Header) octets are there.
 template <class Header>
-  requires(alignof(Header) == 1 && std::is_trivially_copyable_v<Header>)
-Header& header_at(uint8_t* bytes) {
+requires(alignof(Header) == 1 && std::is_trivially_copyable_v<Header>) Header& header_at(uint8_t* bytes) {
   return *reinterpret_cast<Header*>(bytes);
 }
 template <class Header>
-  requires(alignof(Header) == 1 && std::is_trivially_copyable_v<Header>)
-const Header& header_at(const uint8_t* bytes) {
+requires(alignof(Header) == 1 && std::is_trivially_copyable_v<Header>) const Header& header_at(const uint8_t* bytes) {
   return *reinterpret_cast<const Header*>(bytes);
 }
 

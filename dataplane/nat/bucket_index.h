@@ -1,0 +1,105 @@
+// hash -> 32-bit index, for keys that live elsewhere: a bucket is one cache line of ten (tag, index) entries, so a miss
+// is one line and a hit is one line and the record. Entries that do not fit their home bucket go to the next ones, and
+// each bucket passed over counts them, so a look-up knows when to stop. Owner: one thread; nobody else reads it.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+#include "dataplane/nat/zero_pages.h"
+
+namespace portolan::nat {
+
+class BucketIndex {
+ public:
+  static constexpr uint32_t none = 0;
+  static constexpr uint32_t entries_per_bucket = 10;
+  static constexpr uint32_t probes_max = 64;  // buckets looked at before an insertion fails
+
+  BucketIndex() = default;
+  // Room for `entries_max` entries at half load or less: overflow stays rare at any fill.
+  explicit BucketIndex(uint32_t entries_max)
+      : buckets_(std::bit_ceil(size_t{entries_max} / (entries_per_bucket / 2) + 1)),
+        mask_(static_cast<uint32_t>(buckets_.size() - 1)) {}
+
+  void prefetch(uint32_t hash) const { __builtin_prefetch(&buckets_[hash & mask_]); }
+
+  // The entry whose tag fits and which `is_it(index)` confirms; none if there is not one.
+  template <class IsIt>
+  [[nodiscard]] uint32_t find(uint32_t hash, IsIt is_it) const {
+    const uint16_t tag = tag_of(hash);
+    for (uint32_t at = hash & mask_, probes = 0; probes < probes_max; at = (at + 1) & mask_, ++probes) {
+      const Bucket& bucket = buckets_[at];
+      for (uint32_t i = 0; i < entries_per_bucket; ++i)
+        if (bucket.tags[i] == tag && bucket.indexes[i] != none && is_it(bucket.indexes[i])) return bucket.indexes[i];
+      if (bucket.passed_over == 0) return none;
+    }
+    return none;
+  }
+
+  // The first index whose tag fits in the home bucket, to prefetch its record; none if there is not one.
+  [[nodiscard]] uint32_t candidate(uint32_t hash) const {
+    const Bucket& bucket = buckets_[hash & mask_];
+    const uint16_t tag = tag_of(hash);
+    for (uint32_t i = 0; i < entries_per_bucket; ++i)
+      if (bucket.tags[i] == tag && bucket.indexes[i] != none) return bucket.indexes[i];
+    return none;
+  }
+
+  // False if no bucket within reach has room; nothing is changed then.
+  bool insert(uint32_t hash, uint32_t index) {
+    const uint32_t home = hash & mask_;
+    for (uint32_t probes = 0; probes < probes_max && probes <= mask_; ++probes) {
+      Bucket& bucket = buckets_[(home + probes) & mask_];
+      for (uint32_t i = 0; i < entries_per_bucket; ++i) {
+        if (bucket.indexes[i] != none) continue;
+        bucket.tags[i] = tag_of(hash);
+        bucket.indexes[i] = index;
+        for (uint32_t passed = 0; passed < probes; ++passed) ++buckets_[(home + passed) & mask_].passed_over;
+        return true;
+      }
+    }
+    return false;
+  }
+
+  bool erase(uint32_t hash, uint32_t index) {
+    const uint32_t home = hash & mask_;
+    for (uint32_t probes = 0; probes < probes_max && probes <= mask_; ++probes) {
+      Bucket& bucket = buckets_[(home + probes) & mask_];
+      for (uint32_t i = 0; i < entries_per_bucket; ++i) {
+        if (bucket.indexes[i] != index) continue;
+        bucket.tags[i] = 0;
+        bucket.indexes[i] = none;
+        for (uint32_t passed = 0; passed < probes; ++passed) --buckets_[(home + passed) & mask_].passed_over;
+        return true;
+      }
+      if (bucket.passed_over == 0) return false;
+    }
+    return false;
+  }
+
+  // Every index once, for audits.
+  template <class Visit>
+  void for_each(Visit visit) const {
+    for (size_t at = 0; at < buckets_.size(); ++at)
+      for (const uint32_t index : buckets_[at].indexes)
+        if (index != none) visit(index);
+  }
+
+ private:
+  struct alignas(64) Bucket {
+    std::array<uint16_t, entries_per_bucket> tags;
+    std::array<uint32_t, entries_per_bucket> indexes;
+    uint32_t passed_over;  // entries at home here or before that lie in later buckets
+  };
+  static_assert(sizeof(Bucket) == 64);
+  // From the hash's high half; the low bits chose the bucket.
+  static constexpr uint16_t tag_of(uint32_t hash) { return static_cast<uint16_t>(hash >> 16); }
+
+  ZeroPages<Bucket> buckets_;
+  uint32_t mask_ = 0;
+};
+
+}  // namespace portolan::nat

@@ -1,0 +1,48 @@
+// What another thread may ask of a shard: the only way in, since the owning worker is its only writer. Commands travel
+// on the worker's bounded ring, are applied between bursts, and answered on another ring.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include "dataplane/net/types.h"
+
+namespace portolan::nat {
+
+// The inside of a mapping: what the outbound index is keyed by. The subscriber is his masked prefix (RFC 7785 §4).
+struct OutboundKey {
+  net::Ipv6 subscriber;
+  net::Ipv4 inside_address;
+  net::Port inside_port;  // ICMP: the query identifier
+  net::Protocol protocol{};
+  uint8_t zero = 0;  // so that the key may be hashed and compared as bytes
+  friend bool operator==(const OutboundKey&, const OutboundKey&) = default;
+};
+static_assert(sizeof(OutboundKey) == 24 && std::has_unique_object_representations_v<OutboundKey>);
+
+struct Command {
+  enum class Verb : uint8_t {
+    open_explicit,     // key, b4, suggested, exact, lifetime_s: make or renew a PCP mapping (RFC 6887 §11.3)
+    end_explicit,      // key: its explicit life ends; implicit traffic may keep it alive (RFC 6887 §15)
+    end_mapping,       // key: ends now, whatever it is
+    clear_subscriber,  // key.subscriber: all of his mappings end now (RFC 7785 §4(6))
+  };
+  uint64_t ticket = 0;
+  Verb verb{};
+  bool exact = false;  // suggested or nothing (PREFER_FAILURE)
+  OutboundKey key;
+  net::Ipv6 b4;
+  net::Endpoint suggested;  // zero address, zero port: any
+  uint32_t lifetime_s = 0;
+};
+
+struct CommandResult {
+  enum class Status : uint8_t { done, table_full, pool_exhausted, over_quota, not_available, not_explicit, unknown };
+  uint64_t ticket = 0;
+  Status status{};
+  net::Endpoint outside;    // open_explicit, done
+  uint32_t lifetime_s = 0;  // open_explicit: granted; end_explicit: what traffic keeps it for, 0 = gone
+  uint32_t ended = 0;       // mappings ended
+};
+
+}  // namespace portolan::nat

@@ -1,0 +1,457 @@
+#include "dataplane/nat/shard.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "dataplane/nat/tcp_state.h"
+#include "dataplane/net/checksum.h"
+
+namespace portolan::nat {
+
+namespace {
+
+std::array<uint64_t, 2> mask_words(unsigned length) {
+  net::Ipv6 ones;
+  ones.bytes.fill(0xff);
+  return std::bit_cast<std::array<uint64_t, 2>>(net::masked(ones, length).bytes);
+}
+
+constexpr net::Endpoint none{};
+
+// PCP must never map these UDP ports, its own (RFC 6887 §11.3).
+bool is_pcp_port(uint32_t row, net::Port port) { return row == 1 && (port.number == 5350 || port.number == 5351); }
+
+CommandResult::Status status_of(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::pool_exhausted:
+      return CommandResult::Status::pool_exhausted;
+    case Verdict::over_quota:
+      return CommandResult::Status::over_quota;
+    case Verdict::not_ours:
+      return CommandResult::Status::not_available;
+    default:
+      return CommandResult::Status::table_full;
+  }
+}
+
+}  // namespace
+
+net::Result<std::unique_ptr<Shard>, std::string> Shard::open(ShardSettings settings, uint32_t now_s) {
+  // Ended mappings keep their records through quarantine, so a quarter is added for them.
+  const uint32_t capacity =
+      std::min<uint64_t>(Slab::capacity_max, uint64_t{settings.mappings_max} * 5 / 4 + 1) & Slab::capacity_max;
+  auto slab = Slab::open(settings.slab_path, capacity);
+  if (!slab) return tl::unexpected(slab.error());
+  return std::unique_ptr<Shard>(new Shard(std::move(settings), std::move(*slab), now_s));
+}
+
+Shard::Shard(ShardSettings settings, Slab slab, uint32_t now_s)
+    : settings_(std::move(settings)),
+      slab_(std::move(slab)),
+      subscribers_(settings_.subscribers_max, hash_),
+      blocks_(settings_.pool.local_count(settings_.worker), settings_.pool.local_ports(settings_.worker),
+              settings_.pool.block_ports()),
+      outbound_(slab_.capacity()),
+      inbound_((size_t{settings_.pool.local_count(settings_.worker)} * protocol_rows) << 16),
+      wheel_(slab_, now_s),
+      prefix_mask_(mask_words(settings_.subscriber_prefix_length)) {
+  restore(now_s);
+}
+
+// ---------------------------------------------------------------------------------------------- the packet path
+
+MappingIndex Shard::find(const OutboundKey& key, uint32_t hash) const {
+  const auto subscriber = std::bit_cast<std::array<uint64_t, 2>>(key.subscriber.bytes);
+  return outbound_.find(hash, [&](MappingIndex index) {
+    const Mapping& mapping = slab_[index];
+    const auto b4 = std::bit_cast<std::array<uint64_t, 2>>(mapping.b4.bytes);
+    return ((b4[0] & prefix_mask_[0]) ^ subscriber[0]) == 0 && ((b4[1] & prefix_mask_[1]) ^ subscriber[1]) == 0 &&
+           mapping.inside_address == key.inside_address && mapping.inside_port == key.inside_port &&
+           mapping.protocol == key.protocol;
+  });
+}
+
+void Shard::prefetch_inbound(uint32_t address_number, net::Protocol protocol, net::Port port) const {
+  __builtin_prefetch(&inbound_slot(settings_.pool.local_of(address_number), protocol_row(protocol).value_or(0), port));
+}
+
+MappingIndex Shard::find_inbound(uint32_t address_number, net::Protocol protocol, net::Port port) const {
+  const auto row = protocol_row(protocol);
+  return row ? inbound_slot(settings_.pool.local_of(address_number), *row, port) : null_mapping;
+}
+
+net::Result<MappingIndex, Verdict> Shard::open_mapping(const OutboundKey& key, uint32_t hash, const net::Ipv6& b4,
+                                                       uint8_t softwire, net::Endpoint remote, uint32_t now_s) {
+  Wanted wanted;
+  wanted.b4 = b4;
+  wanted.softwire = softwire;
+  wanted.life = Mapping::implicit_life;
+  wanted.remote = remote;
+  auto made = make(key, hash, wanted, now_s);
+  if (made) counters_.opened.add();
+  return made;
+}
+
+void Shard::saw_outbound(MappingIndex index, const net::Ipv6& b4, uint8_t softwire, uint32_t now_s) {
+  const Mapping& mapping = slab_[index];
+  if (mapping.last_seen_s != now_s) slab_.set(index, &Mapping::last_seen_s, now_s);
+  if (mapping.has(Mapping::implicit_life) && mapping.softwire == softwire && mapping.b4 == b4) return;
+  Mapping changed = mapping;
+  changed.flags |= Mapping::implicit_life;
+  changed.softwire = softwire;
+  changed.b4 = b4;
+  slab_.write(index, changed);
+}
+
+void Shard::saw_tcp(MappingIndex index, net::Endpoint remote, bool outbound, uint8_t tcp_flags, uint32_t now_s) {
+  const Mapping& mapping = slab_[index];
+  if (mapping.first_remote != remote) {
+    if (mapping.has(Mapping::many_remotes)) return;
+    Mapping changed = mapping;
+    const bool first_is_over = mapping.first_remote == none || mapping.tcp_state == TcpState::none ||
+                               mapping.tcp_state == TcpState::both_fin || mapping.tcp_state == TcpState::trans;
+    if (first_is_over && (tcp_flags & net::tcp_syn) != 0) {
+      changed.first_remote = remote;
+      changed.tcp_state = after(TcpState::none, outbound, tcp_flags);
+    } else if (outbound) {
+      // One record holds one connection's state. With a second one beside it, the longer timeout is the safe one.
+      changed.flags |= Mapping::many_remotes;
+    } else {
+      return;  // a stranger's segment changes nothing
+    }
+    slab_.write(index, changed);
+    return;
+  }
+  const TcpState next = after(mapping.tcp_state, outbound, tcp_flags);
+  if (next == mapping.tcp_state) return;
+  const bool ends_sooner = is_transitory(next) && !is_transitory(mapping.tcp_state);
+  slab_.set(index, &Mapping::tcp_state, next);
+  if (!ends_sooner) return;
+  slab_.set(index, &Mapping::last_seen_s, now_s);  // the transitory time counts from the segment that ended it
+  relink(index);
+}
+
+// ---------------------------------------------------------------------------------------------- making mappings
+
+net::Result<MappingIndex, Verdict> Shard::make(const OutboundKey& key, uint32_t hash, const Wanted& wanted,
+                                               uint32_t now_s) {
+  const auto row = protocol_row(key.protocol);
+  if (!row) return tl::unexpected(Verdict::protocol_unsupported);
+  if (live_.read() >= settings_.mappings_max) return tl::unexpected(Verdict::table_full);
+  const auto subscriber = subscriber_for(key.subscriber, wanted.suggested.address);
+  if (!subscriber) return tl::unexpected(subscriber.error());
+  const auto lease = take_port(*subscriber, *row, wanted);
+  if (!lease) {
+    forget_if_idle(*subscriber);
+    return tl::unexpected(lease.error());
+  }
+
+  Mapping mapping;
+  mapping.b4 = wanted.b4;
+  mapping.inside_address = key.inside_address;
+  mapping.inside_port = key.inside_port;
+  mapping.outside_address =
+      settings_.pool.address_of(settings_.pool.number_of_local(settings_.worker, lease->local_address));
+  mapping.outside_port = lease->port;
+  mapping.protocol = key.protocol;
+  mapping.flags = static_cast<uint8_t>(Mapping::in_use | wanted.life);
+  mapping.softwire = wanted.softwire;
+  mapping.last_seen_s = now_s;
+  mapping.expiry_s = wanted.expiry_s;
+  mapping.subscriber = *subscriber;
+  mapping.first_remote = wanted.remote;
+
+  const MappingIndex index = slab_.take();
+  if (index == null_mapping || !outbound_.insert(hash, index)) {
+    if (index != null_mapping) slab_.give_back(index);
+    blocks_.release_port(blocks_.block_of(lease->local_address, lease->port), *row, lease->port);
+    forget_if_idle(*subscriber);
+    return tl::unexpected(Verdict::table_full);
+  }
+  enter_indexes(index, mapping, lease->local_address);
+  return index;
+}
+
+// All but the outbound index, which a caller may have to refuse before.
+void Shard::enter_indexes(MappingIndex index, const Mapping& mapping, uint32_t local_address) {
+  Mapping record = mapping;
+  record.address_delta = net::fold(net::difference(net::sum_of(mapping.inside_address),  //
+                                                   net::sum_of(mapping.outside_address)));
+  record.endpoint_delta = net::fold(
+      record.address_delta + net::difference(net::sum_of(mapping.inside_port), net::sum_of(mapping.outside_port)));
+  Subscriber subscriber = subscribers_[record.subscriber];
+  ++subscriber.mappings;
+  subscribers_.write(record.subscriber, subscriber);
+  slab_.write(index, record);
+  if (record.has(Mapping::in_use)) {
+    inbound_slot(local_address, *protocol_row(record.protocol), record.outside_port) = index;
+    live_.add();
+  } else {
+    held_.add();
+  }
+  wheel_.link(index, due_s(record));
+}
+
+net::Result<uint32_t, Verdict> Shard::subscriber_for(const net::Ipv6& prefix, net::Ipv4 preferred) {
+  if (const uint32_t known = subscribers_.find(prefix); known != 0) return known;
+  auto address = blocks_.choose_address();
+  if (!address) return tl::unexpected(Verdict::pool_exhausted);
+  // A returning subscriber who asks for his old address gets it if it is one of ours.
+  if (const auto number = settings_.pool.number_of(preferred);
+      number && settings_.pool.number_of_local(settings_.worker, settings_.pool.local_of(*number)) == *number &&
+      blocks_.has_free_block(settings_.pool.local_of(*number)))
+    address = settings_.pool.local_of(*number);
+  const uint32_t added = subscribers_.add(prefix);
+  if (added == 0) return tl::unexpected(Verdict::subscribers_full);
+  Subscriber subscriber = subscribers_[added];
+  subscriber.local_address = *address;
+  subscribers_.write(added, subscriber);
+  return added;
+}
+
+void Shard::forget_if_idle(uint32_t index) {
+  Subscriber subscriber = subscribers_[index];
+  for (uint8_t i = 0; i < subscriber.block_count;) {
+    if (!blocks_.empty(subscriber.blocks[i])) {
+      ++i;
+      continue;
+    }
+    blocks_.release_block(subscriber.blocks[i]);
+    subscriber.blocks[i] = subscriber.blocks[--subscriber.block_count];
+  }
+  if (subscriber.mappings == 0)
+    subscribers_.remove(index);
+  else if (subscriber.block_count != subscribers_[index].block_count)
+    subscribers_.write(index, subscriber);
+}
+
+bool Shard::give_block(uint32_t index, uint32_t block) {
+  if (block == PortBlocks::no_block) return false;
+  Subscriber subscriber = subscribers_[index];
+  subscriber.blocks[subscriber.block_count++] = block;
+  subscribers_.write(index, subscriber);
+  return true;
+}
+
+net::Result<PortBlocks::Lease, Verdict> Shard::take_port(uint32_t subscriber, uint32_t row, const Wanted& wanted) {
+  if (wanted.life == Mapping::implicit_life) return take_any_port(subscriber, row);
+  if (wanted.suggested.port.number != 0) {
+    const auto taken = take_suggested_port(subscriber, row, wanted.suggested);
+    if (taken || wanted.exact) return taken;
+  }
+  auto lease = take_any_port(subscriber, row);
+  for (int tries = 0; lease && is_pcp_port(row, lease->port) && tries < 3; ++tries) {
+    const auto other = take_any_port(subscriber, row);
+    blocks_.release_port(blocks_.block_of(lease->local_address, lease->port), row, lease->port);
+    lease = other;
+  }
+  return lease;
+}
+
+net::Result<PortBlocks::Lease, Verdict> Shard::take_any_port(uint32_t index, uint32_t row) {
+  const Subscriber& subscriber = subscribers_[index];
+  const uint32_t local = subscriber.local_address;
+  for (uint8_t i = 0; i < subscriber.block_count; ++i)
+    if (const auto port = blocks_.take_port(subscriber.blocks[i], row)) return PortBlocks::Lease{local, *port};
+  if (subscriber.block_count >= settings_.blocks_per_subscriber_max) return tl::unexpected(Verdict::over_quota);
+  const uint32_t block = blocks_.take_block(local, index);  // paired: his address or none (RFC 7857 §4)
+  if (!give_block(index, block)) return tl::unexpected(Verdict::pool_exhausted);
+  return PortBlocks::Lease{local, *blocks_.take_port(block, row)};
+}
+
+// not_ours: the suggestion cannot be had.
+net::Result<PortBlocks::Lease, Verdict> Shard::take_suggested_port(uint32_t index, uint32_t row,
+                                                                   net::Endpoint suggested) {
+  const Subscriber& subscriber = subscribers_[index];
+  const uint32_t local = subscriber.local_address;
+  const auto own = settings_.pool.address_of(settings_.pool.number_of_local(settings_.worker, local));
+  const uint32_t block = blocks_.block_of(local, suggested.port);
+  if (block == PortBlocks::no_block || is_pcp_port(row, suggested.port) ||
+      (suggested.address != own && suggested.address != net::Ipv4{}))
+    return tl::unexpected(Verdict::not_ours);
+  if (blocks_.owner(block) == PortBlocks::no_owner && subscriber.block_count < settings_.blocks_per_subscriber_max &&
+      blocks_.take_this_block(block, index))
+    give_block(index, block);
+  if (blocks_.owner(block) != index || !blocks_.take_this_port(block, row, suggested.port))
+    return tl::unexpected(Verdict::not_ours);
+  return PortBlocks::Lease{local, suggested.port};
+}
+
+// ---------------------------------------------------------------------------------------------- ending mappings
+
+uint32_t Shard::idle_timeout_s(const Mapping& mapping) const {
+  switch (mapping.protocol) {
+    case net::Protocol::tcp:
+      return mapping.has(Mapping::many_remotes) || !is_transitory(mapping.tcp_state)
+                 ? settings_.timeouts.tcp_established_s
+                 : settings_.timeouts.tcp_transitory_s;
+    case net::Protocol::udp:
+      return settings_.timeouts.udp_s;
+    default:
+      return settings_.timeouts.icmp_s;
+  }
+}
+
+// One second more than the timeout, because last_seen_s is rounded down: never earlier than promised.
+uint32_t Shard::implicit_due_s(const Mapping& mapping) const {
+  return mapping.has(Mapping::implicit_life) ? mapping.last_seen_s + idle_timeout_s(mapping) + 1 : 0;
+}
+
+uint32_t Shard::due_s(const Mapping& mapping) const {
+  if (mapping.has(Mapping::held)) return mapping.expiry_s;
+  const uint32_t explicit_due_s = mapping.has(Mapping::explicit_life) ? mapping.expiry_s : 0;
+  return std::max(explicit_due_s, implicit_due_s(mapping));
+}
+
+void Shard::relink(MappingIndex index) {
+  wheel_.unlink(index);
+  wheel_.link(index, due_s(slab_[index]));
+}
+
+std::optional<PortBlocks::Lease> Shard::lease_of(const Mapping& mapping) const {
+  const auto number = settings_.pool.number_of(mapping.outside_address);
+  if (!number || settings_.pool.owner(*number, mapping.outside_port) != settings_.worker) return std::nullopt;
+  return PortBlocks::Lease{settings_.pool.local_of(*number), mapping.outside_port};
+}
+
+OutboundKey Shard::key_of(const Mapping& mapping) const {
+  return {net::masked(mapping.b4, settings_.subscriber_prefix_length), mapping.inside_address, mapping.inside_port,
+          mapping.protocol, 0};
+}
+
+void Shard::release(const Mapping& mapping) {
+  const auto lease = lease_of(mapping);
+  blocks_.release_port(blocks_.block_of(lease->local_address, lease->port), *protocol_row(mapping.protocol),
+                       lease->port);
+  Subscriber subscriber = subscribers_[mapping.subscriber];
+  --subscriber.mappings;
+  subscribers_.write(mapping.subscriber, subscriber);
+  forget_if_idle(mapping.subscriber);
+}
+
+// Leaves both indexes; the record keeps the port until the hold is over (RFC 6888 REQ-8). Must be linked in the wheel.
+void Shard::end(MappingIndex index, uint32_t now_s) {
+  Mapping mapping = slab_[index];
+  outbound_.erase(hash_(key_of(mapping)), index);
+  inbound_slot(lease_of(mapping)->local_address, *protocol_row(mapping.protocol), mapping.outside_port) = null_mapping;
+  mapping.flags = Mapping::held;
+  mapping.expiry_s = now_s + settings_.timeouts.quarantine_s;
+  slab_.write(index, mapping);
+  relink(index);
+  live_.set(live_.read() - 1);
+  held_.add();
+  counters_.ended.add();
+}
+
+uint32_t Shard::expire(uint32_t now_s, uint32_t budget) {
+  uint32_t looked_at = 0;
+  for (; looked_at < budget; ++looked_at) {
+    const MappingIndex index = wheel_.take(now_s);
+    if (index == null_mapping) break;
+    const Mapping& mapping = slab_[index];
+    const uint32_t due = due_s(mapping);
+    if (due > now_s) {
+      if (mapping.has(Mapping::explicit_life) && mapping.expiry_s <= now_s)
+        set_life(index, 0, Mapping::explicit_life, 0);
+      wheel_.link(index, due);
+    } else if (mapping.has(Mapping::held)) {
+      release(mapping);
+      slab_.give_back(index);
+      held_.set(held_.read() - 1);
+    } else {
+      wheel_.link(index, due);
+      end(index, now_s);
+      counters_.expired.add();
+    }
+  }
+  return looked_at;
+}
+
+void Shard::set_life(MappingIndex index, uint8_t add, uint8_t remove, uint32_t expiry_s) {
+  Mapping mapping = slab_[index];
+  mapping.flags = static_cast<uint8_t>((mapping.flags | add) & ~remove);
+  mapping.expiry_s = expiry_s;
+  slab_.write(index, mapping);
+}
+
+// ---------------------------------------------------------------------------------------------- commands
+
+CommandResult Shard::execute(const Command& command, uint32_t now_s) {
+  using Status = CommandResult::Status;
+  switch (command.verb) {
+    case Command::Verb::open_explicit:
+      return open_explicit(command, now_s);
+    case Command::Verb::end_explicit:
+      return end_explicit(command, now_s);
+    case Command::Verb::end_mapping: {
+      const MappingIndex index = find(command.key, hash_(command.key));
+      if (index == null_mapping) return {command.ticket, Status::unknown, {}, 0, 0};
+      const net::Endpoint outside = slab_[index].outside();
+      end(index, now_s);
+      return {command.ticket, Status::done, outside, 0, 1};
+    }
+    case Command::Verb::clear_subscriber: {
+      if (subscribers_.find(command.key.subscriber) == 0) return {command.ticket, Status::unknown, {}, 0, 0};
+      return {command.ticket, Status::done, {}, 0, clear_subscriber(command.key.subscriber, now_s)};
+    }
+  }
+  return {command.ticket, Status::unknown, {}, 0, 0};
+}
+
+CommandResult Shard::open_explicit(const Command& command, uint32_t now_s) {
+  using Status = CommandResult::Status;
+  const uint32_t hash = hash_(command.key);
+  const uint32_t expiry_s = now_s + command.lifetime_s;
+  if (const MappingIndex known = find(command.key, hash); known != null_mapping) {
+    const net::Endpoint outside = slab_[known].outside();
+    if (command.exact && outside != command.suggested && command.suggested.port.number != 0)
+      return {command.ticket, Status::not_available, outside, 0, 0};
+    set_life(known, Mapping::explicit_life, 0, expiry_s);
+    relink(known);
+    return {command.ticket, Status::done, outside, command.lifetime_s, 0};
+  }
+  Wanted wanted;
+  wanted.b4 = command.b4;
+  wanted.life = Mapping::explicit_life;
+  wanted.suggested = command.suggested;
+  wanted.exact = command.exact;
+  wanted.expiry_s = expiry_s;
+  const auto made = make(command.key, hash, wanted, now_s);
+  if (!made) return {command.ticket, status_of(made.error()), {}, 0, 0};
+  counters_.opened_explicit.add();
+  return {command.ticket, Status::done, slab_[*made].outside(), command.lifetime_s, 0};
+}
+
+CommandResult Shard::end_explicit(const Command& command, uint32_t now_s) {
+  using Status = CommandResult::Status;
+  const MappingIndex index = find(command.key, hash_(command.key));
+  if (index == null_mapping) return {command.ticket, Status::unknown, {}, 0, 0};
+  const net::Endpoint outside = slab_[index].outside();
+  if (!slab_[index].has(Mapping::explicit_life)) return {command.ticket, Status::not_explicit, outside, 0, 0};
+  // RFC 6887 §15: a delete may not end a mapping sooner than its outbound traffic would have.
+  const uint32_t implicit_due = implicit_due_s(slab_[index]);
+  if (implicit_due > now_s) {
+    set_life(index, 0, Mapping::explicit_life, 0);
+    relink(index);
+    return {command.ticket, Status::done, outside, implicit_due - now_s, 0};
+  }
+  end(index, now_s);
+  return {command.ticket, Status::done, outside, 0, 1};
+}
+
+uint32_t Shard::clear_subscriber(const net::Ipv6& prefix, uint32_t now_s) {
+  const Subscriber subscriber = subscribers_[subscribers_.find(prefix)];
+  uint32_t ended = 0;
+  for (uint8_t i = 0; i < subscriber.block_count; ++i)
+    for (uint32_t row = 0; row < protocol_rows; ++row)
+      for (uint32_t offset = 0; offset < blocks_.block_ports(); ++offset) {
+        const net::Port port{static_cast<uint16_t>(blocks_.first_port(subscriber.blocks[i]) + offset)};
+        const MappingIndex index = inbound_slot(subscriber.local_address, row, port);
+        if (index == null_mapping) continue;
+        end(index, now_s);
+        ++ended;
+      }
+  return ended;
+}
+
+}  // namespace portolan::nat

@@ -1,0 +1,155 @@
+// One worker's share of the NAT: the mapping slab and everything that can be rebuilt from it (indexes, port blocks,
+// subscribers, timing wheel). Owner and only writer: one worker. Other threads may call the functions marked "any
+// thread". After construction nothing here allocates, locks, logs or throws.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dataplane/nat/bucket_index.h"
+#include "dataplane/nat/command.h"
+#include "dataplane/nat/counter.h"
+#include "dataplane/nat/hash.h"
+#include "dataplane/nat/mapping.h"
+#include "dataplane/nat/pool.h"
+#include "dataplane/nat/port_blocks.h"
+#include "dataplane/nat/slab.h"
+#include "dataplane/nat/subscriber.h"
+#include "dataplane/nat/timing_wheel.h"
+#include "dataplane/nat/verdict.h"
+#include "dataplane/net/result.h"
+
+namespace portolan::nat {
+
+struct Timeouts {                     // seconds of idleness
+  uint32_t udp_s = 300;               // RFC 4787 REQ-5
+  uint32_t tcp_established_s = 7440;  // RFC 5382 REQ-5
+  uint32_t tcp_transitory_s = 240;    // RFC 5382 REQ-5
+  uint32_t icmp_s = 60;               // RFC 5508 REQ-2
+  uint32_t quarantine_s = 120;        // RFC 6888 REQ-8
+};
+
+struct ShardSettings {
+  unsigned worker = 0;
+  unsigned workers = 1;
+  uint32_t mappings_max = 1'000'000;      // of this shard
+  uint32_t subscribers_max = 100'000;     // of this shard
+  uint8_t blocks_per_subscriber_max = 4;  // 1..Subscriber::blocks_capacity
+  uint8_t subscriber_prefix_length = 56;
+  Timeouts timeouts;
+  Pool pool;
+  std::string slab_path;  // empty: memory of this process only
+};
+
+struct ShardCounters {
+  Counter opened, opened_explicit, ended, expired, restored, dropped_at_restore;
+};
+
+class Shard {
+ public:
+  // Opens the slab (see Slab::open) and rebuilds every index from the records in it; records the settings no longer
+  // allow are ended. Errors: one sentence with the path and the way out.
+  static net::Result<std::unique_ptr<Shard>, std::string> open(ShardSettings settings, uint32_t now_s);
+
+  // --- the packet path: the owner only ---
+  [[nodiscard]] uint32_t hash(const OutboundKey& key) const { return hash_(key); }
+  void prefetch(uint32_t hash) const { outbound_.prefetch(hash); }
+  // After prefetch(): the record that find() will most likely look at.
+  void prefetch_candidate(uint32_t hash) const { prefetch_record(outbound_.candidate(hash)); }
+  [[nodiscard]] MappingIndex find(const OutboundKey& key, uint32_t hash) const;
+
+  // Prefetches what find_inbound() will read. `address_number` as the pool's number_of(); it must be this worker's.
+  void prefetch_inbound(uint32_t address_number, net::Protocol protocol, net::Port port) const;
+  [[nodiscard]] MappingIndex find_inbound(uint32_t address_number, net::Protocol protocol, net::Port port) const;
+
+  [[nodiscard]] const Mapping& operator[](MappingIndex index) const { return slab_[index]; }
+  void prefetch_record(MappingIndex index) const { __builtin_prefetch(&slab_[index], 1); }
+
+  // A new implicit mapping for the key; the verdict says why there is none.
+  net::Result<MappingIndex, Verdict> open_mapping(const OutboundKey& key, uint32_t hash, const net::Ipv6& b4,
+                                                  uint8_t softwire, net::Endpoint remote, uint32_t now_s);
+
+  // Outbound traffic keeps the mapping alive (RFC 4787 REQ-6) and moves the softwire's far end (RFC 7785 §4(3)).
+  void saw_outbound(MappingIndex index, const net::Ipv6& b4, uint8_t softwire, uint32_t now_s);
+  // A TCP segment between inside and `remote` moves the state machine (RFC 7857 §2).
+  void saw_tcp(MappingIndex index, net::Endpoint remote, bool outbound, uint8_t tcp_flags, uint32_t now_s);
+
+  // --- between bursts: the owner only ---
+  // Ends what is due, at most `budget` records looked at, so that no packet waits long. Returns how many were.
+  uint32_t expire(uint32_t now_s, uint32_t budget);
+  CommandResult execute(const Command& command, uint32_t now_s);
+
+  // --- any thread ---
+  [[nodiscard]] const ShardSettings& settings() const { return settings_; }
+  [[nodiscard]] const ShardCounters& counters() const { return counters_; }
+  [[nodiscard]] MappingIndex record_end() const { return slab_.capacity(); }  // records are 1..record_end()-1
+  // A consistent copy; none if the record is free or was being written.
+  [[nodiscard]] std::optional<Mapping> read(MappingIndex index) const { return slab_.read(index); }
+  [[nodiscard]] uint32_t subscriber_end() const { return subscribers_.capacity(); }  // 1..subscriber_end()-1
+  [[nodiscard]] std::optional<Subscriber> read_subscriber(uint32_t index) const { return subscribers_.read(index); }
+  [[nodiscard]] uint64_t mappings_live() const { return live_.read(); }
+  [[nodiscard]] uint64_t mappings_held() const { return held_.read(); }
+  [[nodiscard]] uint64_t subscribers_live() const { return subscribers_.live(); }
+  [[nodiscard]] uint32_t blocks_total() const { return blocks_.total(); }
+  [[nodiscard]] uint32_t blocks_free() const { return blocks_.free(); }
+  // The second at which the mapping ends unless something more is seen of it.
+  [[nodiscard]] uint32_t due_s(const Mapping& mapping) const;
+
+  // Slab against indexes, bitmaps and blocks, whole: the number of contradictions, the first few as text. Owner only.
+  uint32_t audit(std::vector<std::string>& findings) const;
+
+ private:
+  struct Wanted {  // what a new mapping should be like
+    net::Ipv6 b4;
+    uint8_t softwire = 0;
+    uint8_t life = 0;         // Mapping::implicit_life or explicit_life
+    net::Endpoint remote;     // implicit
+    net::Endpoint suggested;  // explicit
+    bool exact = false;
+    uint32_t expiry_s = 0;  // explicit
+  };
+  Shard(ShardSettings settings, Slab slab, uint32_t now_s);
+
+  net::Result<MappingIndex, Verdict> make(const OutboundKey& key, uint32_t hash, const Wanted& wanted, uint32_t now_s);
+  net::Result<uint32_t, Verdict> subscriber_for(const net::Ipv6& prefix, net::Ipv4 preferred);
+  void forget_if_idle(uint32_t subscriber);
+  net::Result<PortBlocks::Lease, Verdict> take_port(uint32_t subscriber, uint32_t row, const Wanted& wanted);
+  net::Result<PortBlocks::Lease, Verdict> take_any_port(uint32_t subscriber, uint32_t row);
+  net::Result<PortBlocks::Lease, Verdict> take_suggested_port(uint32_t subscriber, uint32_t row,
+                                                              net::Endpoint suggested);
+  bool give_block(uint32_t subscriber, uint32_t block);
+  void release(const Mapping& mapping);  // its port, and what is empty because of that
+  [[nodiscard]] std::optional<PortBlocks::Lease> lease_of(const Mapping& mapping) const;
+  void enter_indexes(MappingIndex index, const Mapping& mapping, uint32_t local_address);
+  void end(MappingIndex index, uint32_t now_s);
+  void relink(MappingIndex index);
+  void set_life(MappingIndex index, uint8_t add, uint8_t remove, uint32_t expiry_s);
+  void restore(uint32_t now_s);
+  bool restore_record(MappingIndex index, uint32_t now_s);
+  CommandResult open_explicit(const Command& command, uint32_t now_s);
+  CommandResult end_explicit(const Command& command, uint32_t now_s);
+  uint32_t clear_subscriber(const net::Ipv6& prefix, uint32_t now_s);
+  [[nodiscard]] OutboundKey key_of(const Mapping& mapping) const;
+  [[nodiscard]] uint32_t idle_timeout_s(const Mapping& mapping) const;
+  [[nodiscard]] uint32_t implicit_due_s(const Mapping& mapping) const;
+  [[nodiscard]] MappingIndex& inbound_slot(uint32_t local_address, uint32_t row, net::Port port) const {
+    return inbound_.data()[(size_t{local_address} * protocol_rows + row) << 16 | uint16_t{port.number}];
+  }
+
+  ShardSettings settings_;
+  Hasher hash_;
+  Slab slab_;
+  SubscriberTable subscribers_;
+  PortBlocks blocks_;
+  BucketIndex outbound_;
+  ZeroPages<MappingIndex> inbound_;  // [local address][protocol row][port]
+  TimingWheel wheel_;
+  std::array<uint64_t, 2> prefix_mask_;  // of settings_.subscriber_prefix_length, as memory words
+  Counter live_, held_;
+  ShardCounters counters_;
+};
+
+}  // namespace portolan::nat

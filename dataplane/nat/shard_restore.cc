@@ -1,0 +1,102 @@
+// A shard's two whole-table passes: rebuilding every index from the slab at start, and auditing the slab against them.
+#include <algorithm>
+
+#include "dataplane/nat/shard.h"
+#include "dataplane/net/text.h"
+
+namespace portolan::nat {
+
+void Shard::restore(uint32_t now_s) {
+  std::vector<bool> kept(slab_.capacity());
+  for (MappingIndex index = 1; index < slab_.capacity(); ++index) {
+    const Mapping& mapping = slab_[index];
+    if (mapping.flags == 0 && mapping.version == 0) continue;  // never used
+    if (!mapping.has(Mapping::in_use | Mapping::held)) continue;
+    kept[index] = restore_record(index, now_s);
+    (kept[index] ? counters_.restored : counters_.dropped_at_restore).add();
+  }
+  slab_.build_free_list([&](MappingIndex index) { return !kept[index]; });
+}
+
+// False if the record was half written, contradicts another, or is no longer allowed by the settings.
+bool Shard::restore_record(MappingIndex index, uint32_t now_s) {
+  Mapping mapping = slab_[index];
+  const auto row = protocol_row(mapping.protocol);
+  if ((mapping.version & 1) != 0 || !row) return false;
+  const auto key = key_of(mapping);
+  const auto lease = lease_of(mapping);
+  if (!lease || owner_of_subscriber(key.subscriber, settings_.workers) != settings_.worker) return false;
+  const uint32_t block = blocks_.block_of(lease->local_address, lease->port);
+  if (block == PortBlocks::no_block) return false;
+
+  uint32_t index_of_subscriber = subscribers_.find(key.subscriber);
+  if (index_of_subscriber == 0) {
+    const auto added = subscriber_for(key.subscriber, mapping.outside_address);
+    if (!added) return false;
+    index_of_subscriber = *added;
+  }
+  const Subscriber& subscriber = subscribers_[index_of_subscriber];
+  const uint32_t owner = blocks_.owner(block);
+  const bool fits = subscriber.local_address == lease->local_address &&
+                    (owner == index_of_subscriber ||
+                     (owner == PortBlocks::no_owner && subscriber.block_count < Subscriber::blocks_capacity)) &&
+                    (owner == PortBlocks::no_owner || !blocks_.taken(block, *row, lease->port));
+  const uint32_t hash = hash_(key);
+  if (!fits || (mapping.has(Mapping::in_use) && (find(key, hash) != null_mapping || !outbound_.insert(hash, index)))) {
+    forget_if_idle(index_of_subscriber);
+    return false;
+  }
+  if (owner == PortBlocks::no_owner) {
+    blocks_.take_this_block(block, index_of_subscriber);
+    give_block(index_of_subscriber, block);
+  }
+  blocks_.take_this_port(block, *row, lease->port);
+  mapping.subscriber = index_of_subscriber;
+  mapping.last_seen_s = std::min(mapping.last_seen_s, now_s);
+  enter_indexes(index, mapping, lease->local_address);
+  return true;
+}
+
+uint32_t Shard::audit(std::vector<std::string>& findings) const {
+  constexpr size_t findings_max = 20;
+  uint32_t count = 0;
+  const auto find_fault = [&](MappingIndex index, const char* what) {
+    ++count;
+    if (findings.size() < findings_max)
+      findings.push_back("record " + std::to_string(index) + " (" + net::to_text(slab_[index].outside()) + " " +
+                         net::to_text(slab_[index].protocol) + "): " + what);
+  };
+  uint64_t live = 0, held = 0, ports_used = 0, indexed = 0;
+  for (MappingIndex index = 1; index < slab_.capacity(); ++index) {
+    const Mapping& mapping = slab_[index];
+    if (!mapping.has(Mapping::in_use | Mapping::held)) continue;
+    const bool is_live = mapping.has(Mapping::in_use);
+    ++(is_live ? live : held);
+    const auto lease = lease_of(mapping);
+    const auto row = protocol_row(mapping.protocol);
+    if (!lease || !row) {
+      find_fault(index, "outside endpoint is not of this shard");
+      continue;
+    }
+    const auto key = key_of(mapping);
+    if ((find(key, hash_(key)) == index) != is_live) find_fault(index, "outbound index disagrees");
+    if ((inbound_slot(lease->local_address, *row, lease->port) == index) != is_live)
+      find_fault(index, "inbound index disagrees");
+    const uint32_t block = blocks_.block_of(lease->local_address, lease->port);
+    if (block == PortBlocks::no_block || !blocks_.taken(block, *row, lease->port))
+      find_fault(index, "its port is not marked taken");
+    else if (blocks_.owner(block) != mapping.subscriber)
+      find_fault(index, "its block belongs to another subscriber");
+    const Subscriber& subscriber = subscribers_[mapping.subscriber];
+    if (subscriber.in_use == 0 || subscriber.prefix != key.subscriber) find_fault(index, "its subscriber is another");
+  }
+  for (uint32_t block = 0; block < blocks_.total(); ++block) ports_used += blocks_.ports_used(block);
+  outbound_.for_each([&](MappingIndex) { ++indexed; });
+  if (live != live_.read() || held != held_.read())
+    find_fault(null_mapping, "mappings counted and mappings there differ");
+  if (ports_used != live + held) find_fault(null_mapping, "ports marked taken and mappings differ in number");
+  if (indexed != live) find_fault(null_mapping, "outbound index entries and live mappings differ in number");
+  return count;
+}
+
+}  // namespace portolan::nat

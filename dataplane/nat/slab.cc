@@ -1,0 +1,134 @@
+#include "dataplane/nat/slab.h"
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fcntl.h>
+#include <memory>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+#include <utility>
+
+namespace portolan::nat {
+
+namespace {
+
+struct Header {
+  static constexpr uint64_t magic_value = 0x6e616c6f74726f50;  // "Portolan"
+  uint64_t magic;
+  uint32_t layout_version;
+  uint32_t record_bytes;
+  uint32_t capacity;
+  uint32_t zero;
+  std::array<char, 40> boot_id;  // whose clock last_seen_s and expiry_s count in
+};
+constexpr size_t header_bytes = 4096;
+static_assert(sizeof(Header) <= header_bytes);
+
+std::array<char, 40> boot_id() {
+  std::array<char, 40> id{};
+  const std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen("/proc/sys/kernel/random/boot_id", "re"), std::fclose);
+  if (file) id[std::fread(id.data(), 1, id.size() - 1, file.get())] = 0;
+  return id;
+}
+
+std::string fault(const std::string& path, const char* what) {
+  return path + ": " + what + ": " + std::strerror(errno);
+}
+
+// hugetlbfs takes sizes in whole huge pages only.
+size_t rounded_for(int file, size_t bytes) {
+  struct statfs fs;
+  size_t unit = header_bytes;
+  if (fstatfs(file, &fs) == 0 && fs.f_bsize > 0) unit = static_cast<size_t>(fs.f_bsize);
+  return (bytes + unit - 1) / unit * unit;
+}
+
+// Empty: the file may be used as it is (or is new). Else why not.
+std::string refusal(const Header& header, const std::string& path) {
+  if (header.magic == 0 && header.layout_version == 0) return {};
+  if (header.magic != Header::magic_value)
+    return path + ": is not a mapping slab; move it away or set dataplane.state-dir elsewhere";
+  if (header.layout_version != Slab::layout_version || header.record_bytes != sizeof(Mapping))
+    return path + ": mapping slab of layout " + std::to_string(header.layout_version) + ", this version reads layout " +
+           std::to_string(Slab::layout_version) + "; move it away to start empty";
+  return {};
+}
+
+}  // namespace
+
+net::Result<Slab, std::string> Slab::open(const std::string& path, uint32_t capacity) {
+  Slab slab;
+  slab.bytes_ = header_bytes + size_t{capacity} * sizeof(Mapping);
+  if (path.empty()) {
+    slab.memory_ = mmap(nullptr, slab.bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  } else {
+    slab.file_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (slab.file_ < 0) return tl::unexpected(fault(path, "cannot be opened"));
+    if (flock(slab.file_, LOCK_EX | LOCK_NB) != 0)
+      return tl::unexpected(path + ": in use by another portoland; stop it or set another dataplane.state-dir");
+    struct stat status;
+    if (fstat(slab.file_, &status) != 0) return tl::unexpected(fault(path, "cannot be read"));
+    const auto present = static_cast<size_t>(status.st_size);
+    if (present > 0 && present < header_bytes)
+      return tl::unexpected(path + ": is not a mapping slab; move it away or set dataplane.state-dir elsewhere");
+    slab.bytes_ = rounded_for(slab.file_, slab.bytes_);
+    if (present > slab.bytes_) slab.bytes_ = present;  // a smaller max-mappings never cuts live records off
+    if (present < slab.bytes_ && ftruncate(slab.file_, static_cast<off_t>(slab.bytes_)) != 0)
+      return tl::unexpected(fault(path, "has no room for max-mappings"));
+    slab.memory_ = mmap(nullptr, slab.bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, slab.file_, 0);
+  }
+  if (slab.memory_ == MAP_FAILED) {
+    slab.memory_ = nullptr;
+    return tl::unexpected(fault(path, "cannot be mapped into memory; lower dataplane.max-mappings"));
+  }
+  auto& header = *static_cast<Header*>(slab.memory_);
+  if (auto why = refusal(header, path); !why.empty()) return tl::unexpected(std::move(why));
+
+  auto* records = reinterpret_cast<Mapping*>(static_cast<uint8_t*>(slab.memory_) + header_bytes);
+  const uint32_t known = header.capacity;
+  if (known > capacity && header_bytes + size_t{known} * sizeof(Mapping) <= slab.bytes_) capacity = known;
+  if (known > 0 && header.boot_id != boot_id()) std::memset(static_cast<void*>(records), 0, known * sizeof(Mapping));
+  header = {Header::magic_value, layout_version, sizeof(Mapping), capacity, 0, boot_id()};
+  slab.records_ = {records, capacity};
+  return slab;
+}
+
+Slab::Slab(Slab&& other) noexcept
+    : memory_(std::exchange(other.memory_, nullptr)),
+      bytes_(other.bytes_),
+      file_(std::exchange(other.file_, -1)),
+      records_(other.records_),
+      free_head_(other.free_head_) {}
+
+Slab::~Slab() {
+  if (memory_ != nullptr) munmap(memory_, bytes_);
+  if (file_ >= 0) close(file_);
+}
+
+std::optional<Mapping> Slab::read(MappingIndex index) const {
+  auto mapping = records_.read(index);
+  if (mapping && !mapping->has(Mapping::in_use | Mapping::held)) return std::nullopt;
+  return mapping;
+}
+
+void Slab::link_free(MappingIndex index) {
+  Mapping free;
+  free.wheel_next = free_head_;
+  write(index, free);
+  free_head_ = index;
+}
+
+MappingIndex Slab::take() {
+  const MappingIndex index = free_head_;
+  if (index != null_mapping) free_head_ = records_[index].wheel_next;
+  return index;
+}
+
+void Slab::give_back(MappingIndex index) { link_free(index); }
+
+}  // namespace portolan::nat

@@ -1,0 +1,48 @@
+// What one worker counts. Every packet that came in is in exactly one of the ways out:
+//   received + handed_in + injected + fragments_made = sent + punted + handed_out + Σ dropped
+#pragma once
+
+#include "dataplane/nat/counter.h"
+#include "dataplane/pipeline/packet.h"
+
+namespace portolan::pipeline {
+
+struct alignas(64) SideCounters {
+  nat::Counter received, received_bytes, sent, sent_bytes;
+};
+
+struct WorkerCounters {               // writer: the worker; readers: anyone
+  std::array<SideCounters, 2> sides;  // by Side
+  std::array<nat::Counter, punt_count> punted;
+  nat::Counter handed_in, handed_out, injected, fragments_made;
+  nat::Counter translated_outbound, translated_inbound, hairpinned;  // of those sent or handed over
+  nat::VerdictCounters dropped;
+  nat::Counter polls, polls_idle;
+
+  SideCounters& side(Side which) { return sides[static_cast<size_t>(which)]; }
+  [[nodiscard]] const SideCounters& side(Side which) const { return sides[static_cast<size_t>(which)]; }
+};
+
+// Counts a packet's way out, once whoever owns its bytes has carried out its fate (or turned it into a drop).
+inline void account(WorkerCounters& counters, const Packet& packet) {
+  switch (packet.context.fate) {
+    case Fate::send: {
+      auto& side = counters.side(packet.way_out);
+      side.sent.add();
+      side.sent_bytes.add(packet.bytes);
+      break;
+    }
+    case Fate::punt:
+      counters.punted[static_cast<size_t>(packet.context.punt)].add();
+      break;
+    case Fate::hand_over:
+      counters.handed_out.add();
+      break;
+    case Fate::drop:
+    case Fate::undecided:
+      counters.dropped[packet.context.verdict].add();
+      break;
+  }
+}
+
+}  // namespace portolan::pipeline

@@ -1,0 +1,120 @@
+// One packet on its way through the pipeline, and a burst of them. The bytes belong to whoever received them (an mbuf,
+// a test's buffer): the pipeline moves the window [data, data + bytes) and decides a fate, and the owner carries it
+// out.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "dataplane/nat/verdict.h"
+#include "dataplane/net/types.h"
+#include "dataplane/net/wire.h"
+
+namespace portolan::pipeline {
+
+inline constexpr size_t burst_max = 64;
+inline constexpr size_t fragments_max = 128;      // fragments one burst may make
+inline constexpr size_t headroom_min_bytes = 64;  // encapsulation (40), a fragment header (8) and VLAN need this
+
+enum class Side : uint8_t { access, internet };
+
+enum class Fate : uint8_t { undecided, send, punt, hand_over, drop };
+
+// Why a packet goes to the control thread. One enumerator = one counter = one help text.
+#define PORTOLAN_PUNTS(X)                                                                                    \
+  X(arp, "ARP")                                                                                              \
+  X(host_ipv6, "IPv6 for the router itself: neighbour discovery, echo, PCP, errors")                         \
+  X(host_ipv4, "IPv4 for the router itself")                                                                 \
+  X(host_softwire, "IPv4 inside a softwire for the AFTR itself: echo to 192.0.0.1, PCP")                     \
+  X(ttl_expired, "TTL 1 on arrival: answered with ICMP 11/0")                                                \
+  X(too_big, "larger than the way out with DF set: answered with ICMP 3/4")                                  \
+  X(no_resources, "new mapping refused for want of ports or room: answered with ICMP 3/1 (RFC 6888 REQ-11)") \
+  X(protocol_unreachable, "transport protocol not translated: answered with ICMP 3/2")                       \
+  X(bad_extension, "IPv6 header or option not understood: answered with ICMPv6 Parameter Problem")
+
+enum class Punt : uint8_t {
+#define X(name, help) name,
+  PORTOLAN_PUNTS(X)
+#undef X
+};
+struct PuntText {
+  std::string_view name, help;
+};
+inline constexpr PuntText punt_texts[] = {
+#define X(name, help) {#name, help},
+    PORTOLAN_PUNTS(X)
+#undef X
+};
+inline constexpr size_t punt_count = std::size(punt_texts);
+
+// What the control thread must know of a punted packet, and another worker of a handed-over one, beside its bytes.
+struct Context {
+  Side side{};  // where it came in
+  Fate fate{};
+  Punt punt{};             // fate punt: why
+  nat::Verdict verdict{};  // fate drop: why; fate punt: what to count if it can't be answered
+  uint8_t target = 0;      // fate hand_over: the worker
+  bool hairpin = false;  // bytes begin at the IPv4 header: translated outbound already, now inbound to another mapping
+  bool in_softwire = false;   // b4 and softwire below are set
+  uint16_t mtu = 0;           // punt too_big: the MTU to report
+  uint16_t pointer = 0;       // punt bad_extension: offset of the offending octet in the IPv6 packet
+  uint8_t code = 0;           // punt bad_extension: ICMPv6 Parameter Problem code
+  uint16_t l3_offset = 0;     // from the frame's start to the packet `punt` speaks of (the inner one if in_softwire)
+  uint16_t outer_offset = 0;  // from the frame's start to the outermost IP header
+  net::Ipv6 b4, softwire;     // the softwire's two ends, seen from here: remote and local
+};
+static_assert(std::is_trivially_copyable_v<Context>);
+
+struct Packet {
+  uint8_t* data = nullptr;  // fate send and punt: the Ethernet header
+  uint32_t bytes = 0;
+  uint32_t headroom = 0;  // writable bytes before data
+  uint32_t tailroom = 0;  // writable bytes after data + bytes
+  Side way_out{};         // fate send: through which side
+  Context context;
+  void* handle = nullptr;  // the owner's: an mbuf
+  // Between stages, set by parse():
+  net::Ipv4Header* ip = nullptr;  // the IPv4 header to translate
+  uint8_t* transport = nullptr;
+  net::Ipv4Header* quoted = nullptr;  // of an ICMP error: the packet it speaks of; the mapping is that packet's
+  net::Protocol protocol{};           // of the mapping
+  net::Port port;                     // outbound: inside port, inbound: outside port, of the mapping (ICMP: identifier)
+  uint32_t address_number = 0;        // inbound: the outside address in the pool
+  uint8_t softwire = 0;               // outbound: which of our AFTR addresses
+  uint8_t outer_class = 0;            // outbound: traffic class of the outer header
+  uint32_t hash = 0;
+  uint32_t mapping = 0;
+
+  void drop(nat::Verdict verdict) { context.fate = Fate::drop, context.verdict = verdict; }
+  void punt(Punt why, nat::Verdict otherwise) {
+    context.fate = Fate::punt, context.punt = why, context.verdict = otherwise;
+  }
+  void send(Side side) { context.fate = Fate::send, way_out = side; }
+  [[nodiscard]] bool decided() const { return context.fate != Fate::undecided; }
+  [[nodiscard]] bool outbound() const { return context.side == Side::access && !context.hairpin; }
+  [[nodiscard]] uint32_t offset_of(const void* at) const {
+    return static_cast<uint32_t>(static_cast<const uint8_t*>(at) - data);
+  }
+  uint8_t* push(uint32_t count) { return data -= count, bytes += count, headroom -= count, data; }
+  void pull(uint32_t count) { data += count, bytes -= count, headroom += count; }
+  void trim(uint32_t count) { bytes -= count, tailroom += count; }  // from the end
+};
+
+struct Burst {
+  std::array<Packet, burst_max> packets;
+  size_t count = 0;
+  std::array<Packet, fragments_max> fragments;  // made by the pipeline from `buffers`; all have fate send or drop
+  size_t fragment_count = 0;
+};
+
+// Where new packet buffers come from (an mbuf pool; a test's vector). Owner: the worker.
+class Buffers {
+ public:
+  virtual ~Buffers() = default;
+  // An empty packet (bytes = 0, headroom >= headroom_min_bytes, tailroom >= 9000) or false. Its handle is set.
+  virtual bool allocate(Packet& packet) = 0;
+};
+
+}  // namespace portolan::pipeline

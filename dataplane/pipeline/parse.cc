@@ -1,0 +1,304 @@
+#include "dataplane/pipeline/parse.h"
+
+#include "dataplane/net/checksum.h"
+
+namespace portolan::pipeline {
+
+using nat::Verdict;
+
+namespace {
+
+constexpr unsigned headers_max = 8;  // extension headers walked over before the packet is refused
+
+constexpr net::Ipv4 aftr_inside{0xc0000001};  // 192.0.0.1 (RFC 6333 §5.7)
+constexpr net::Ipv4 pcp_anycast{0xc0000009};  // 192.0.0.9 (RFC 7723)
+
+bool in(uint32_t address, uint32_t prefix, unsigned length) { return (address & net::ipv4_mask(length)) == prefix; }
+
+// RFC 6333 §11: RFC 1918, and 192.0.0.2-7 of the well-known range (192.0.0.0 is reserved, .1 is ours).
+bool inner_source_allowed(net::Ipv4 source) {
+  const uint32_t a = source.bits;
+  return in(a, 0x0a000000, 8) || in(a, 0xac100000, 12) || in(a, 0xc0a80000, 16) || (a >= 0xc0000002 && a <= 0xc0000007);
+}
+
+// Never a destination of forwarding (RFC 1812 §5.3.7, RFC 6890), whichever way.
+bool never_forwarded(net::Ipv4 address) {
+  const uint32_t a = address.bits;
+  return in(a, 0, 8) || in(a, 0x7f000000, 8) || a >= 0xe0000000 || in(a, 0xc0000000, 29);
+}
+
+bool is_host(const net::Ipv6& address) {  // DSL-058
+  static constexpr net::Ipv6 unspecified{}, loopback{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
+  return address != unspecified && address != loopback && !net::is_multicast(address) && !net::is_link_local(address) &&
+         !net::is_mapped(address);
+}
+
+// (Not-ECT inside, CE outside) must be dropped (RFC 6040 §4.2).
+bool congestion_mark_lost(uint8_t outer_class, uint8_t tos) { return (outer_class & 3) == 3 && (tos & 3) == 0; }
+
+// Checks the options of a hop-by-hop or destination options header (RFC 8200 §4.2).
+bool options_pass(const uint8_t* packet, size_t begin, size_t end, HeaderChain& chain) {
+  for (size_t at = begin; at < end;) {
+    const uint8_t type = packet[at];
+    if (type == 0) {  // Pad1
+      ++at;
+      continue;
+    }
+    if (at + 2 > end || at + 2 + packet[at + 1] > end) return chain.end = HeaderChain::End::refused, false;
+    const bool known = type == 1 || type == 4;  // PadN; Tunnel Encapsulation Limit (RFC 2473 §4.1.1)
+    if (!known && (type >> 6) != 0) {
+      chain.end = (type >> 6) == 1 ? HeaderChain::End::refused : HeaderChain::End::answered;
+      chain.code = net::icmpv6::unrecognized_option;
+      chain.pointer = static_cast<uint16_t>(at);
+      return false;
+    }
+    at += 2U + packet[at + 1];
+  }
+  return true;
+}
+
+bool is_extension(net::Protocol header) {
+  return header == net::Protocol::hop_by_hop || header == net::Protocol::destination_options ||
+         header == net::Protocol::routing;
+}
+
+// Validates the IPv4 header at `at` with `bytes` there; true if the packet goes on, with ip and transport set.
+bool parse_ipv4(Packet& packet, uint8_t* at, size_t bytes) {
+  if (bytes < sizeof(net::Ipv4Header)) return packet.drop(Verdict::malformed_ipv4), false;
+  auto& ip = net::header_at<net::Ipv4Header>(at);
+  const size_t total = ip.total_length;
+  if (ip.version() != 4 || ip.header_bytes() < sizeof ip || ip.header_bytes() > total || total > bytes)
+    return packet.drop(Verdict::malformed_ipv4), false;
+  if (!net::checksum_is_right(ip)) return packet.drop(Verdict::bad_ipv4_checksum), false;
+  packet.ip = &ip;
+  packet.transport = at + ip.header_bytes();
+  packet.protocol = net::Protocol{ip.protocol};
+  packet.trim(packet.bytes - packet.offset_of(at) - static_cast<uint32_t>(total));  // padding and trailers
+  return true;
+}
+
+constexpr bool is_icmp_error(uint8_t type) {
+  return type == net::icmp::unreachable || type == net::icmp::time_exceeded || type == net::icmp::parameter_problem;
+}
+
+// An ICMP error belongs to the mapping of the packet it quotes (RFC 5508 §4).
+void parse_icmp_error(Packet& packet, size_t bytes, bool outbound) {
+  const size_t quoted_bytes = bytes - sizeof(net::IcmpHeader);
+  auto& quoted = net::header_at<net::Ipv4Header>(packet.transport + sizeof(net::IcmpHeader));
+  if (quoted_bytes < sizeof quoted || quoted.version() != 4 || quoted.header_bytes() < sizeof quoted ||
+      quoted_bytes < quoted.header_bytes() + 8)
+    return packet.drop(Verdict::malformed_transport);
+  if (quoted.fragment_offset_bytes() != 0) return packet.drop(Verdict::fragment_unsupported);
+  const auto* transport = reinterpret_cast<const uint8_t*>(&quoted) + quoted.header_bytes();
+  packet.quoted = &quoted;
+  packet.protocol = net::Protocol{quoted.protocol};
+  switch (packet.protocol) {
+    case net::Protocol::tcp:
+    case net::Protocol::udp: {
+      const auto& ports = net::header_at<net::UdpHeader>(transport);
+      packet.port = outbound ? ports.destination : ports.source;
+      return;
+    }
+    case net::Protocol::icmp:
+      packet.port = {net::header_at<net::IcmpHeader>(transport).identifier};
+      return;
+    default:
+      return packet.drop(Verdict::icmp_unsupported);
+  }
+}
+
+// Finds protocol and port of the mapping; all lengths are checked here.
+void parse_transport(Packet& packet, bool outbound) {
+  const size_t bytes = packet.ip->total_length - packet.ip->header_bytes();
+  switch (packet.protocol) {
+    case net::Protocol::tcp: {
+      const auto& tcp = net::header_at<net::TcpHeader>(packet.transport);
+      if (bytes < sizeof tcp || tcp.header_bytes() < sizeof tcp || tcp.header_bytes() > bytes)
+        return packet.drop(Verdict::malformed_transport);
+      packet.port = outbound ? tcp.source : tcp.destination;
+      return;
+    }
+    case net::Protocol::udp: {
+      const auto& udp = net::header_at<net::UdpHeader>(packet.transport);
+      if (bytes < sizeof udp || udp.length < sizeof udp || udp.length > bytes)
+        return packet.drop(Verdict::malformed_transport);
+      packet.port = outbound ? udp.source : udp.destination;
+      return;
+    }
+    case net::Protocol::icmp: {
+      const auto& icmp = net::header_at<net::IcmpHeader>(packet.transport);
+      if (bytes < sizeof icmp) return packet.drop(Verdict::malformed_transport);
+      packet.port = {icmp.identifier};
+      if (icmp.type == (outbound ? net::icmp::echo_request : net::icmp::echo_reply)) return;
+      if (!is_icmp_error(icmp.type)) return packet.drop(Verdict::icmp_unsupported);
+      if (net::fold(net::sum_of({packet.transport, bytes})) != 0xffff) return packet.drop(Verdict::bad_icmp_checksum);
+      return parse_icmp_error(packet, bytes, outbound);
+    }
+    default:
+      return packet.punt(Punt::protocol_unreachable, Verdict::protocol_unsupported);
+  }
+}
+
+void parse_inbound(Packet& packet, const Snapshot& config, unsigned worker) {
+  const auto number = config.pool.number_of(packet.ip->destination);
+  if (!number) return packet.drop(Verdict::not_ours);
+  packet.address_number = *number;
+  if (never_forwarded(packet.ip->source)) return packet.drop(Verdict::inner_source_refused);
+  if (packet.ip->is_fragment()) return packet.drop(Verdict::fragment_unsupported);
+  parse_transport(packet, false);
+  if (packet.decided()) return;
+  const unsigned owner = config.pool.owner(*number, packet.port);
+  if (owner == worker) return;
+  packet.context.fate = Fate::hand_over;
+  packet.context.target = static_cast<uint8_t>(owner);
+}
+
+void parse_ipv4_frame(Packet& packet, const Snapshot& config, unsigned worker) {
+  auto* at = packet.data + sizeof(net::EthernetHeader);
+  packet.context.outer_offset = packet.context.l3_offset = sizeof(net::EthernetHeader);
+  if (!parse_ipv4(packet, at, packet.bytes - sizeof(net::EthernetHeader))) return;
+  if (packet.ip->destination == config.internet.address.address)
+    return packet.punt(Punt::host_ipv4, Verdict::router_declined);
+  parse_inbound(packet, config, worker);
+}
+
+// The inner packet of a softwire, outbound.
+void parse_inner(Packet& packet, size_t payload_bytes) {
+  auto* at = packet.data + packet.context.l3_offset;
+  if (!parse_ipv4(packet, at, payload_bytes)) return;
+  const auto& ip = *packet.ip;
+  if (congestion_mark_lost(packet.outer_class, ip.tos)) return packet.drop(Verdict::congestion_mark_refused);
+  if (!inner_source_allowed(ip.source)) return packet.drop(Verdict::inner_source_refused);
+  if (ip.destination == aftr_inside || ip.destination == pcp_anycast)
+    return packet.punt(Punt::host_softwire, Verdict::router_declined);
+  if (never_forwarded(ip.destination)) return packet.drop(Verdict::destination_refused);
+  if (ip.is_fragment()) return packet.drop(Verdict::fragment_unsupported);
+  parse_transport(packet, true);
+}
+
+std::optional<uint8_t> softwire_number(const Snapshot& config, const net::Ipv6& address) {
+  const auto& ours = config.softwire.aftr_addresses;
+  for (size_t i = 0; i < ours.size(); ++i)
+    if (ours[i] == address) return static_cast<uint8_t>(i);
+  return std::nullopt;
+}
+
+bool b4_allowed(const Snapshot& config, const net::Ipv6& b4) {
+  if (!is_host(b4) || b4 == config.access.address.address || softwire_number(config, b4)) return false;
+  for (const auto& prefix : config.softwire.allowed_prefixes)
+    if (net::contains(prefix, b4)) return true;
+  return false;
+}
+
+void parse_ipv6_frame(Packet& packet, const Snapshot& config, unsigned worker) {
+  constexpr uint32_t offset = sizeof(net::EthernetHeader);
+  packet.context.outer_offset = packet.context.l3_offset = offset;
+  const size_t available = packet.bytes - offset;
+  const auto& ip = net::header_at<net::Ipv6Header>(packet.data + offset);
+  if (available < sizeof ip || ip.version() != 6 || sizeof ip + ip.payload_length > available)
+    return packet.drop(Verdict::malformed_ipv6);
+  packet.trim(static_cast<uint32_t>(available - sizeof ip - ip.payload_length));
+  packet.outer_class = ip.traffic_class();
+
+  const auto softwire = softwire_number(config, ip.destination);
+  const bool for_host = ip.destination == config.access.address.address || net::is_multicast(ip.destination) ||
+                        net::is_link_local(ip.destination);
+  if (!softwire && !for_host) return packet.drop(Verdict::not_ours);
+
+  const HeaderChain chain = walk_headers(packet.data + offset, sizeof ip + ip.payload_length);
+  if (chain.end == HeaderChain::End::refused) return packet.drop(Verdict::extension_header_refused);
+  if (chain.end == HeaderChain::End::answered) {
+    packet.context.code = chain.code;
+    packet.context.pointer = chain.pointer;
+    return packet.punt(Punt::bad_extension, Verdict::extension_header_refused);
+  }
+  const net::Protocol payload{chain.next_header};
+  if (payload == net::Protocol::fragment) return packet.drop(Verdict::fragment_unsupported);
+  if (!softwire || payload != net::Protocol::ipv4) {
+    const bool host_speaks = payload == net::Protocol::icmpv6 || payload == net::Protocol::udp ||
+                             payload == net::Protocol::tcp || payload == net::Protocol::no_next_header;
+    if (host_speaks) return packet.punt(Punt::host_ipv6, Verdict::router_declined);
+    packet.context.code = net::icmpv6::unrecognized_next_header;
+    packet.context.pointer = chain.pointer;
+    return packet.punt(Punt::bad_extension, Verdict::not_a_softwire);
+  }
+  if (!b4_allowed(config, ip.source)) return packet.drop(Verdict::outer_source_refused);
+
+  packet.context.in_softwire = true;
+  packet.context.b4 = ip.source;
+  packet.context.softwire = ip.destination;
+  packet.context.l3_offset = static_cast<uint16_t>(offset + chain.offset);
+  packet.softwire = *softwire;
+  const auto subscriber = net::masked(ip.source, config.softwire.subscriber_prefix_length);
+  if (const unsigned owner = nat::owner_of_subscriber(subscriber, config.workers); owner != worker) {
+    packet.context.fate = Fate::hand_over;
+    packet.context.target = static_cast<uint8_t>(owner);
+    return;
+  }
+  parse_inner(packet, sizeof ip + ip.payload_length - chain.offset);
+}
+
+bool for_us(const net::Mac& destination, const net::Mac& ours) {
+  return destination == ours || (destination.bytes[0] & 1) != 0;
+}
+
+}  // namespace
+
+HeaderChain walk_headers(const uint8_t* packet, size_t bytes) {
+  HeaderChain chain;
+  chain.next_header = net::header_at<net::Ipv6Header>(packet).next_header;
+  chain.offset = sizeof(net::Ipv6Header);
+  chain.pointer = offsetof(net::Ipv6Header, next_header);
+  for (unsigned count = 0; is_extension(net::Protocol{chain.next_header}); ++count) {
+    const auto& header = net::header_at<net::Ipv6Extension>(packet + chain.offset);
+    if (count == headers_max || chain.offset + 8U > bytes || chain.offset + header.bytes() > bytes)
+      return chain.end = HeaderChain::End::refused, chain;
+    const net::Protocol kind{chain.next_header};
+    if (kind == net::Protocol::hop_by_hop && count > 0) {  // only directly after the IPv6 header (RFC 8200 §4.1)
+      chain.end = HeaderChain::End::answered;
+      chain.code = net::icmpv6::unrecognized_next_header;
+      return chain;
+    }
+    if (kind == net::Protocol::routing) {
+      const uint8_t segments_left = packet[chain.offset + 3U];
+      if (segments_left != 0) {  // no routing type is implemented: code 0, at the type (RFC 8200 §4.4)
+        chain.end = HeaderChain::End::answered;
+        chain.code = 0;
+        chain.pointer = static_cast<uint16_t>(chain.offset + 2);
+        return chain;
+      }
+    } else if (!options_pass(packet, chain.offset + 2U, chain.offset + header.bytes(), chain)) {
+      return chain;
+    }
+    chain.pointer = chain.offset;
+    chain.next_header = header.next_header;
+    chain.offset = static_cast<uint16_t>(chain.offset + header.bytes());
+  }
+  chain.end = HeaderChain::End::payload;
+  return chain;
+}
+
+void parse_frame(Packet& packet, const Snapshot& config, unsigned worker) {
+  if (packet.bytes < sizeof(net::EthernetHeader)) return packet.drop(Verdict::unknown_ethertype);
+  const auto& ethernet = net::header_at<net::EthernetHeader>(packet.data);
+  const bool access = packet.context.side == Side::access;
+  if (!for_us(ethernet.destination, access ? config.access.mac : config.internet.mac))
+    return packet.drop(Verdict::not_ours);
+  switch (net::EtherType{uint16_t{ethernet.type}}) {
+    case net::EtherType::arp:
+      return access ? packet.drop(Verdict::not_ours) : packet.punt(Punt::arp, Verdict::router_declined);
+    case net::EtherType::ipv6:
+      return access ? parse_ipv6_frame(packet, config, worker) : packet.drop(Verdict::not_ours);
+    case net::EtherType::ipv4:
+      return access ? packet.drop(Verdict::not_ours) : parse_ipv4_frame(packet, config, worker);
+    default:
+      return packet.drop(Verdict::unknown_ethertype);
+  }
+}
+
+void parse_hairpin(Packet& packet, const Snapshot& config, unsigned worker) {
+  if (!parse_ipv4(packet, packet.data, packet.bytes)) return;
+  parse_inbound(packet, config, worker);
+}
+
+}  // namespace portolan::pipeline

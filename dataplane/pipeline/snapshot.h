@@ -1,0 +1,67 @@
+// The configuration as workers see it: immutable, swapped whole between bursts, so a burst never sees two. And the one
+// thing that changes by itself, the gateways' link-layer addresses, as single atomic words.
+#pragma once
+
+#include <atomic>
+#include <bit>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "dataplane/nat/pool.h"
+#include "dataplane/net/types.h"
+
+namespace portolan::pipeline {
+
+struct Snapshot {
+  struct Access {
+    net::Mac mac;
+    net::Ipv6Prefix address;  // our own, with the link's prefix length
+    net::Ipv6 gateway;
+    uint16_t mtu_bytes = 1500;
+  } access;
+  struct Internet {
+    net::Mac mac;
+    net::Ipv4Prefix address;
+    net::Ipv4 gateway;
+    uint16_t mtu_bytes = 1500;
+  } internet;
+  struct Softwire {
+    std::vector<net::Ipv6> aftr_addresses;
+    uint8_t subscriber_prefix_length = 56;          // RFC 7785 §3
+    std::vector<net::Ipv6Prefix> allowed_prefixes;  // outer sources let in (RFC 6333 §11)
+    uint16_t mtu_bytes = 1500;                      // path MTU of the IPv6 way to the B4s
+    uint16_t tcp_mss_max = 1420;                    // 0: leave MSS alone
+    uint8_t hop_limit = 64;                         // RFC 2473 §6.3
+  } softwire;
+  nat::Pool pool;
+  unsigned workers = 1;
+  bool hairpinning = true;
+  unsigned opened_per_burst_max = 32;  // so that a flood of new flows cannot starve established ones
+};
+
+// A MAC address as one word, so that it is learned and read without a lock; 0 while unresolved.
+class GatewayMac {  // writer: the control thread
+  std::atomic<uint64_t> word_{0};
+
+ public:
+  void set(const net::Mac& mac) {
+    uint64_t word = 1;
+    for (const uint8_t byte : mac.bytes) word = word << 8 | byte;
+    word_.store(word, std::memory_order_relaxed);
+  }
+  void forget() { word_.store(0, std::memory_order_relaxed); }
+  [[nodiscard]] std::optional<net::Mac> get() const {
+    const uint64_t word = word_.load(std::memory_order_relaxed);
+    if (word == 0) return std::nullopt;
+    net::Mac mac;
+    for (unsigned i = 0; i < 6; ++i) mac.bytes[i] = static_cast<uint8_t>(word >> (40 - 8 * i));
+    return mac;
+  }
+};
+
+struct Gateways {
+  GatewayMac access, internet;
+};
+
+}  // namespace portolan::pipeline

@@ -1,0 +1,22 @@
+// The rewriting of one packet between its inside and its outside endpoint, with incremental checksums from the deltas
+// the mapping record carries (RFC 3022 §4.2, RFC 1624). Nothing here looks anything up or decides a fate.
+#pragma once
+
+#include "dataplane/nat/mapping.h"
+#include "dataplane/pipeline/packet.h"
+
+namespace portolan::pipeline {
+
+// Inside -> outside: source of the packet, or of what an ICMP error answers. `tos`: the byte the packet leaves with.
+void rewrite_outbound(Packet& packet, const nat::Mapping& mapping, uint8_t tos);
+// Outside -> inside: destination.
+void rewrite_inbound(Packet& packet, const nat::Mapping& mapping, bool decrement_ttl);
+
+// The inner DSCP and ECN after decapsulation: outer DSCP (uniform model, RFC 2983 §3.1), ECN by RFC 6040 §4.2's table.
+// (Not-ECT, CE) has been dropped before.
+uint8_t decapsulated_tos(uint8_t inner_tos, uint8_t outer_class);
+
+// Lowers the MSS option of a SYN to mss_max if it is larger; adds none (RFC 6333 §5.3's remedy). mss_max 0: nothing.
+void clamp_mss(net::TcpHeader& tcp, uint16_t mss_max);
+
+}  // namespace portolan::pipeline

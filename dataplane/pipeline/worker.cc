@@ -1,0 +1,193 @@
+#include "dataplane/pipeline/worker.h"
+
+#include "dataplane/pipeline/encapsulate.h"
+#include "dataplane/pipeline/parse.h"
+#include "dataplane/pipeline/translate.h"
+
+namespace portolan::pipeline {
+
+using nat::Verdict;
+
+namespace {
+
+constexpr uint16_t ipv6_header_bytes = sizeof(net::Ipv6Header);
+
+// Refusals that the inside host is told of (RFC 6888 REQ-11); the others would only feed a flood.
+bool is_told(Verdict verdict) {
+  return verdict == Verdict::pool_exhausted || verdict == Verdict::over_quota || verdict == Verdict::table_full ||
+         verdict == Verdict::subscribers_full;
+}
+
+net::Endpoint remote_of(const Packet& packet, bool outbound) {
+  const auto& ip = *packet.ip;
+  const net::Ipv4 address = outbound ? ip.destination : ip.source;
+  if (packet.protocol == net::Protocol::icmp) return {address, {}};
+  const auto& ports = net::header_at<net::UdpHeader>(packet.transport);
+  return {address, outbound ? ports.destination : ports.source};
+}
+
+bool is_tcp_segment(const Packet& packet) { return packet.protocol == net::Protocol::tcp && packet.quoted == nullptr; }
+
+bool opens_mapping(const Packet& packet) {
+  if (!is_tcp_segment(packet)) return true;
+  constexpr uint8_t relevant = net::tcp_syn | net::tcp_rst | net::tcp_fin;
+  return (net::header_at<net::TcpHeader>(packet.transport).flags & relevant) == net::tcp_syn;
+}
+
+}  // namespace
+
+Worker::Worker(unsigned index, nat::Shard& shard, const Gateways& gateways, Buffers& buffers)
+    : index_(index), shard_(shard), gateways_(gateways), buffers_(buffers) {}
+
+void Worker::process(Burst& burst, uint32_t now_s) {
+  burst.fragment_count = 0;
+  parse(burst);
+  look_up(burst, true);
+  open_mappings(burst, now_s);
+  for (size_t i = 0; i < burst.count; ++i)
+    if (Packet& packet = burst.packets[i]; !packet.decided() && packet.outbound()) translate_outbound(packet, now_s);
+  look_up(burst, false);  // what came from the internet, and what hairpinned just now
+  for (size_t i = 0; i < burst.count; ++i)
+    if (Packet& packet = burst.packets[i]; !packet.decided()) translate_inbound(burst, packet, now_s);
+  counters_.fragments_made.add(burst.fragment_count);
+}
+
+void Worker::parse(Burst& burst) {
+  for (size_t i = 0; i < burst.count; ++i) {
+    Packet& packet = burst.packets[i];
+    packet.context.fate = Fate::undecided;
+    if (packet.context.hairpin)
+      parse_hairpin(packet, *snapshot_, index_);
+    else
+      parse_frame(packet, *snapshot_, index_);
+  }
+}
+
+nat::OutboundKey Worker::key_of(const Packet& packet) const {
+  // An ICMP error from inside answers an inbound packet: its mapping is the quoted destination's (RFC 5508 §4.2).
+  const net::Ipv4 inside = packet.quoted != nullptr ? packet.quoted->destination : packet.ip->source;
+  return {net::masked(packet.context.b4, snapshot_->softwire.subscriber_prefix_length), inside, packet.port,
+          packet.protocol, 0};
+}
+
+// Plain loops, each starting every load that the next one uses: the memory's latency is paid once a burst.
+void Worker::look_up(Burst& burst, bool outbound) {
+  const auto each = [&](auto visit) {
+    for (size_t i = 0; i < burst.count; ++i)
+      if (Packet& packet = burst.packets[i]; !packet.decided() && packet.outbound() == outbound) visit(packet);
+  };
+  if (!outbound) {
+    each([&](Packet& p) { shard_.prefetch_inbound(p.address_number, p.protocol, p.port); });
+    each([&](Packet& p) {
+      p.mapping = shard_.find_inbound(p.address_number, p.protocol, p.port);
+      if (p.mapping != nat::null_mapping) shard_.prefetch_record(p.mapping);
+    });
+    return;
+  }
+  each([&](Packet& p) {
+    p.hash = shard_.hash(key_of(p));
+    shard_.prefetch(p.hash);
+  });
+  each([&](Packet& p) { shard_.prefetch_candidate(p.hash); });
+  each([&](Packet& p) { p.mapping = shard_.find(key_of(p), p.hash); });
+}
+
+void Worker::open_mappings(Burst& burst, uint32_t now_s) {
+  unsigned opened = 0;
+  for (size_t i = 0; i < burst.count; ++i) {
+    Packet& packet = burst.packets[i];
+    if (packet.decided() || !packet.outbound() || packet.mapping != nat::null_mapping) continue;
+    if (packet.quoted != nullptr) {
+      packet.drop(Verdict::icmp_unsupported);
+      continue;
+    }
+    if (packet.ip->ttl <= 1) continue;  // answered, not forwarded: no reason for state
+    const auto key = key_of(packet);
+    packet.mapping = shard_.find(key, packet.hash);  // an earlier packet of the burst may have opened it
+    if (packet.mapping != nat::null_mapping) continue;
+    if (!opens_mapping(packet)) {
+      packet.drop(Verdict::not_a_syn);
+      continue;
+    }
+    if (opened == snapshot_->opened_per_burst_max) {
+      packet.drop(Verdict::budget_spent);
+      continue;
+    }
+    const auto made =
+        shard_.open_mapping(key, packet.hash, packet.context.b4, packet.softwire, remote_of(packet, true), now_s);
+    if (made) {
+      packet.mapping = *made;
+      ++opened;
+    } else if (is_told(made.error())) {
+      packet.punt(Punt::no_resources, made.error());
+    } else {
+      packet.drop(made.error());
+    }
+  }
+}
+
+void Worker::translate_outbound(Packet& packet, uint32_t now_s) {
+  auto& ip = *packet.ip;
+  if (ip.ttl <= 1) return packet.punt(Punt::ttl_expired, Verdict::router_declined);
+  if (ip.total_length > snapshot_->internet.mtu_bytes) {
+    packet.context.mtu = snapshot_->internet.mtu_bytes;
+    return ip.dont_fragment() ? packet.punt(Punt::too_big, Verdict::too_big) : packet.drop(Verdict::too_big);
+  }
+  // An error or a reset that answers inbound traffic keeps nothing alive (RFC 7857 §7.1).
+  const bool is_segment = is_tcp_segment(packet);
+  const uint8_t flags = is_segment ? net::header_at<net::TcpHeader>(packet.transport).flags : uint8_t{0};
+  if (packet.quoted == nullptr && (flags & net::tcp_rst) == 0)
+    shard_.saw_outbound(packet.mapping, packet.context.b4, packet.softwire, now_s);
+  if (is_segment) {
+    shard_.saw_tcp(packet.mapping, remote_of(packet, true), true, flags, now_s);
+    clamp_mss(net::header_at<net::TcpHeader>(packet.transport), snapshot_->softwire.tcp_mss_max);
+  }
+  rewrite_outbound(packet, shard_[packet.mapping], decapsulated_tos(ip.tos, packet.outer_class));
+  packet.pull(packet.offset_of(&ip));
+  counters_.translated_outbound.add();
+  if (snapshot_->hairpinning && snapshot_->pool.number_of(ip.destination)) return hairpin(packet);
+  send_to_internet(packet, *snapshot_, gateways_);
+}
+
+// To another mapping of this box: from here on the packet is one from the internet (RFC 4787 REQ-9).
+void Worker::hairpin(Packet& packet) {
+  counters_.hairpinned.add();
+  packet.context.hairpin = true;
+  packet.context.in_softwire = false;
+  packet.quoted = nullptr;
+  parse_hairpin(packet, *snapshot_, index_);
+}
+
+void Worker::translate_inbound(Burst& burst, Packet& packet, uint32_t now_s) {
+  if (packet.mapping == nat::null_mapping) return packet.drop(Verdict::no_mapping);
+  auto& ip = *packet.ip;
+  const auto tunnel_mtu = static_cast<uint16_t>(snapshot_->softwire.mtu_bytes - ipv6_header_bytes);
+  const bool hairpinned = packet.context.hairpin;
+  const bool too_big = ip.total_length > tunnel_mtu;
+  if (ip.ttl <= 1 && !hairpinned) return packet.punt(Punt::ttl_expired, Verdict::router_declined);
+  if (too_big && ip.dont_fragment()) {  // RFC 2473 §7.2(a)
+    packet.context.mtu = tunnel_mtu;
+    return hairpinned ? packet.drop(Verdict::too_big) : packet.punt(Punt::too_big, Verdict::too_big);
+  }
+  if (is_tcp_segment(packet)) {
+    auto& tcp = net::header_at<net::TcpHeader>(packet.transport);
+    shard_.saw_tcp(packet.mapping, remote_of(packet, false), false, tcp.flags, now_s);
+    clamp_mss(tcp, snapshot_->softwire.tcp_mss_max);
+  }
+  const nat::Mapping& mapping = shard_[packet.mapping];
+  rewrite_inbound(packet, mapping, !hairpinned);
+  packet.pull(packet.offset_of(&ip));
+  counters_.translated_inbound.add();
+
+  const auto& config = snapshot_->softwire;
+  const size_t softwire = mapping.softwire < config.aftr_addresses.size() ? mapping.softwire : 0;
+  encapsulate(packet, config.aftr_addresses[softwire], mapping.b4, config.hop_limit);
+  const size_t first_fragment = burst.fragment_count;
+  if (too_big && !fragment(packet, burst, buffers_, config.mtu_bytes, random_.next()))
+    return packet.drop(Verdict::no_buffer);
+  for (size_t i = first_fragment; i < burst.fragment_count; ++i)
+    send_to_access(burst.fragments[i], *snapshot_, gateways_);
+  send_to_access(packet, *snapshot_, gateways_);
+}
+
+}  // namespace portolan::pipeline

@@ -1,0 +1,51 @@
+// One worker's packet path: parse, decapsulate, look up, open mappings, translate, encapsulate (docs/architecture.md
+// §3). No DPDK, no thread, no clock: the caller brings a burst and the time, and carries out each packet's fate.
+#pragma once
+
+#include <cstdint>
+
+#include "dataplane/nat/shard.h"
+#include "dataplane/pipeline/counters.h"
+#include "dataplane/pipeline/packet.h"
+#include "dataplane/pipeline/snapshot.h"
+
+namespace portolan::pipeline {
+
+class Worker {
+ public:
+  // All four outlive the worker. `shard` is written by this worker alone.
+  Worker(unsigned index, nat::Shard& shard, const Gateways& gateways, Buffers& buffers);
+
+  // The configuration from the next burst on; the caller keeps it alive until it has been replaced and a burst has
+  // passed.
+  void use(const Snapshot& snapshot) { snapshot_ = &snapshot; }
+
+  // Decides the fate of every packet of the burst, which come from a device (context all zero but `side`) or from
+  // another worker (context as it was handed over). now_s: seconds of the shard's clock.
+  void process(Burst& burst, uint32_t now_s);
+
+  [[nodiscard]] unsigned index() const { return index_; }
+  WorkerCounters& counters() { return counters_; }
+  [[nodiscard]] const WorkerCounters& counters() const { return counters_; }
+  nat::Shard& shard() { return shard_; }
+  [[nodiscard]] const nat::Shard& shard() const { return shard_; }
+
+ private:
+  const unsigned index_;
+  nat::Shard& shard_;
+  const Gateways& gateways_;
+  Buffers& buffers_;
+  void parse(Burst& burst);
+  void look_up(Burst& burst, bool outbound);
+  void open_mappings(Burst& burst, uint32_t now_s);
+  void translate_outbound(Packet& packet, uint32_t now_s);
+  void hairpin(Packet& packet);
+  void translate_inbound(Burst& burst, Packet& packet, uint32_t now_s);
+  [[nodiscard]] nat::OutboundKey key_of(const Packet& packet) const;
+
+  const Snapshot* snapshot_ = nullptr;
+  WorkerCounters counters_;
+  nat::Random random_;  // IPv6 fragment identifications
+};
+
+}  // namespace portolan::pipeline
