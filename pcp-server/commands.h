@@ -26,25 +26,26 @@ struct Command {
   uint64_t ticket = 0;
   Verb verb{};
   MappingKey key;
-  net::Ipv6 b4;                 // the softwire to send inbound packets through
-  net::Endpoint suggested;      // outside; zero address and zero port each mean "any"
-  bool exact = false;           // suggested or nothing (PREFER_FAILURE, RFC 6887 §13.2)
-  uint32_t lifetime_s = 0;      // open: from now
+  net::Ipv6 b4;             // the softwire to send inbound packets through
+  net::Endpoint suggested;  // outside; zero address and zero port each mean "any"
+  bool exact = false;       // suggested or nothing (PREFER_FAILURE, RFC 6887 §13.2)
+  uint32_t lifetime_s = 0;  // open: from now
 };
 
 struct CommandResult {
   enum class Status : uint8_t {
     done,
-    no_resources,    // table or pool full
-    over_quota,      // the subscriber's ports are all held
-    not_available,   // exact was asked and the suggestion is taken, prohibited or not ours
-    implicit,        // end: the mapping was never explicit
-    unknown,         // end: no such mapping
+    no_resources,   // table or pool full
+    no_address,     // no outside address to give from at present: the pool is empty (RFC 6887 §7.4 NETWORK_FAILURE)
+    over_quota,     // the subscriber's ports are all held
+    not_available,  // exact was asked and the suggestion is taken, prohibited or not ours
+    implicit,       // end: the mapping was never explicit
+    unknown,        // end: no such mapping
   };
   uint64_t ticket = 0;
   Status status{};
-  net::Endpoint outside;        // open, done: what was assigned
-  uint32_t lifetime_s = 0;      // open: granted; end: what traffic still keeps it alive for, 0 = gone
+  net::Endpoint outside;    // open, done: what was assigned
+  uint32_t lifetime_s = 0;  // open: granted; end: what traffic still keeps it alive for, 0 = gone
 };
 
 }  // namespace portolan::pcp

@@ -29,7 +29,8 @@ struct Command {
   };
   uint64_t ticket = 0;
   Verb verb{};
-  bool exact = false;  // suggested or nothing (PREFER_FAILURE)
+  bool exact = false;    // suggested or nothing (PREFER_FAILURE)
+  uint8_t softwire = 0;  // open_explicit: which of our AFTR addresses the B4 is reached from
   OutboundKey key;
   net::Ipv6 b4;
   net::Endpoint suggested;  // zero address, zero port: any

@@ -39,8 +39,9 @@ PortRange Pool::local_ports(unsigned worker) const {
   const uint32_t blocks = ports_.count() / block_ports_;
   if (!shared_) return {ports_.low, static_cast<uint16_t>(ports_.low + blocks * block_ports_ - 1)};
   const uint32_t slice_blocks = slice_ports_ / block_ports_;
-  const uint32_t first = worker * slice_blocks;
-  const uint32_t count = worker + 1 == workers_ && blocks > first ? blocks - first : slice_blocks;
+  const uint32_t first = std::min(worker * slice_blocks, blocks);  // more workers than blocks: some own none
+  const uint32_t count = worker + 1 == workers_ ? blocks - first : std::min(slice_blocks, blocks - first);
+  if (count == 0) return {ports_.low, static_cast<uint16_t>(ports_.low - 1)};
   const uint32_t low = ports_.low + first * block_ports_;
   return {static_cast<uint16_t>(low), static_cast<uint16_t>(low + count * block_ports_ - 1)};
 }

@@ -13,7 +13,9 @@ PortBlocks::PortBlocks(uint32_t addresses, PortRange ports, uint16_t block_ports
       blocks_(size_t{addresses} * blocks_per_address_),
       bits_(size_t{addresses} * blocks_per_address_ * protocol_rows * words_per_row_),
       free_of_address_(addresses, blocks_per_address_) {
-  for (uint32_t i = 0; i < addresses; ++i) with_free_.push_back(i), place_.push_back(i);
+  place_.resize(addresses);
+  with_free_.reserve(addresses);
+  for (uint32_t i = 0; i < addresses && blocks_per_address_ > 0; ++i) with_free_.push_back(i), place_[i] = i;
   free_.set(total());
 }
 
@@ -42,15 +44,24 @@ uint32_t PortBlocks::take_block(uint32_t local_address, uint32_t owner) {
   return no_block;
 }
 
+template <class Apply>
+void PortBlocks::for_reserved(uint32_t block, Apply apply) {
+  for (const uint16_t port : {uint16_t{5350}, uint16_t{5351}})
+    if (port >= first_port(block) && port < first_port(block) + block_ports_)
+      apply(1, static_cast<uint32_t>(port - first_port(block)));
+}
+
 bool PortBlocks::take_this_block(uint32_t block, uint32_t owner) {
   if (blocks_[block].owner != no_owner) return false;
   blocks_[block].owner = owner;
+  for_reserved(block, [&](uint32_t row, uint32_t offset) { mark(block, row, offset); });
   address_lost_block(local_address_of(block));
   return true;
 }
 
 void PortBlocks::release_block(uint32_t block) {
   blocks_[block].owner = no_owner;
+  for_reserved(block, [&](uint32_t row, uint32_t offset) { unmark(block, row, offset); });
   address_got_block(local_address_of(block));
 }
 
@@ -72,8 +83,12 @@ void PortBlocks::address_got_block(uint32_t local_address) {
 
 void PortBlocks::mark(uint32_t block, uint32_t row, uint32_t offset) {
   bits(block, row)[offset / 64] |= uint64_t{1} << (offset % 64);
-  ++blocks_[block].used;
   ++blocks_[block].row_used[row];
+}
+
+void PortBlocks::unmark(uint32_t block, uint32_t row, uint32_t offset) {
+  bits(block, row)[offset / 64] &= ~(uint64_t{1} << (offset % 64));
+  --blocks_[block].row_used[row];
 }
 
 std::optional<net::Port> PortBlocks::take_port(uint32_t block, uint32_t row) {
@@ -91,6 +106,7 @@ std::optional<net::Port> PortBlocks::take_port(uint32_t block, uint32_t row) {
     while (skip-- > 0) free_bits &= free_bits - 1;
     const uint32_t offset = word * 64 + static_cast<uint32_t>(std::countr_zero(free_bits));
     mark(block, row, offset);
+    ++blocks_[block].used;
     return net::Port{static_cast<uint16_t>(first_port(block) + offset)};
   }
   return std::nullopt;
@@ -104,14 +120,13 @@ bool PortBlocks::taken(uint32_t block, uint32_t row, net::Port port) const {
 bool PortBlocks::take_this_port(uint32_t block, uint32_t row, net::Port port) {
   if (taken(block, row, port)) return false;
   mark(block, row, static_cast<uint32_t>(port.number - first_port(block)));
+  ++blocks_[block].used;
   return true;
 }
 
 void PortBlocks::release_port(uint32_t block, uint32_t row, net::Port port) {
-  const auto offset = static_cast<uint32_t>(port.number - first_port(block));
-  bits(block, row)[offset / 64] &= ~(uint64_t{1} << (offset % 64));
+  unmark(block, row, static_cast<uint32_t>(port.number - first_port(block)));
   --blocks_[block].used;
-  --blocks_[block].row_used[row];
 }
 
 }  // namespace portolan::nat

@@ -70,19 +70,27 @@ class PortBlocks {
   // This very port of a held block; false if taken.
   bool take_this_port(uint32_t block, uint32_t row, net::Port port);
   void release_port(uint32_t block, uint32_t row, net::Port port);
+  // PCP's own UDP ports, never leased: PCP must not map them (RFC 6887 §11.3), and an implicit mapping may become
+  // PCP's.
+  static bool is_reserved(uint32_t row, net::Port port) {
+    return row == 1 && (port.number == 5350 || port.number == 5351);
+  }
   [[nodiscard]] bool taken(uint32_t block, uint32_t row, net::Port port) const;
   [[nodiscard]] uint32_t ports_used(uint32_t block) const { return blocks_[block].used; }
 
  private:
   struct Block {
     uint32_t owner;
-    uint32_t used;  // ports taken, all protocols
-    std::array<uint16_t, protocol_rows> row_used;
+    uint32_t used;                                 // ports leased, all protocols
+    std::array<uint16_t, protocol_rows> row_used;  // bits set in each row: leased and reserved
   };
   uint64_t* bits(uint32_t block, uint32_t row) const {
     return bits_.data() + (size_t{block} * protocol_rows + row) * words_per_row_;
   }
   void mark(uint32_t block, uint32_t row, uint32_t offset);
+  void unmark(uint32_t block, uint32_t row, uint32_t offset);
+  template <class Apply>
+  void for_reserved(uint32_t block, Apply apply);
   void address_lost_block(uint32_t local_address);
   void address_got_block(uint32_t local_address);
 

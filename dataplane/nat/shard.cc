@@ -18,8 +18,11 @@ std::array<uint64_t, 2> mask_words(unsigned length) {
 
 constexpr net::Endpoint none{};
 
-// PCP must never map these UDP ports, its own (RFC 6887 §11.3).
-bool is_pcp_port(uint32_t row, net::Port port) { return row == 1 && (port.number == 5350 || port.number == 5351); }
+// A suggestion's zero address and zero port each mean "any" (RFC 6887 §11.1).
+bool fits(net::Endpoint outside, net::Endpoint suggested) {
+  return (suggested.address == net::Ipv4{} || suggested.address == outside.address) &&
+         (suggested.port == net::Port{} || suggested.port == outside.port);
+}
 
 CommandResult::Status status_of(Verdict verdict) {
   switch (verdict) {
@@ -150,8 +153,7 @@ net::Result<MappingIndex, Verdict> Shard::make(const OutboundKey& key, uint32_t 
   mapping.b4 = wanted.b4;
   mapping.inside_address = key.inside_address;
   mapping.inside_port = key.inside_port;
-  mapping.outside_address =
-      settings_.pool.address_of(settings_.pool.number_of_local(settings_.worker, lease->local_address));
+  mapping.outside_address = address_of(subscribers_[*subscriber]);
   mapping.outside_port = lease->port;
   mapping.protocol = key.protocol;
   mapping.flags = static_cast<uint8_t>(Mapping::in_use | wanted.life);
@@ -234,18 +236,13 @@ bool Shard::give_block(uint32_t index, uint32_t block) {
 }
 
 net::Result<PortBlocks::Lease, Verdict> Shard::take_port(uint32_t subscriber, uint32_t row, const Wanted& wanted) {
-  if (wanted.life == Mapping::implicit_life) return take_any_port(subscriber, row);
   if (wanted.suggested.port.number != 0) {
     const auto taken = take_suggested_port(subscriber, row, wanted.suggested);
     if (taken || wanted.exact) return taken;
+  } else if (wanted.exact && !fits({address_of(subscribers_[subscriber]), {}}, wanted.suggested)) {
+    return tl::unexpected(Verdict::not_ours);
   }
-  auto lease = take_any_port(subscriber, row);
-  for (int tries = 0; lease && is_pcp_port(row, lease->port) && tries < 3; ++tries) {
-    const auto other = take_any_port(subscriber, row);
-    blocks_.release_port(blocks_.block_of(lease->local_address, lease->port), row, lease->port);
-    lease = other;
-  }
-  return lease;
+  return take_any_port(subscriber, row);
 }
 
 net::Result<PortBlocks::Lease, Verdict> Shard::take_any_port(uint32_t index, uint32_t row) {
@@ -259,15 +256,18 @@ net::Result<PortBlocks::Lease, Verdict> Shard::take_any_port(uint32_t index, uin
   return PortBlocks::Lease{local, *blocks_.take_port(block, row)};
 }
 
+net::Ipv4 Shard::address_of(const Subscriber& subscriber) const {
+  return settings_.pool.address_of(settings_.pool.number_of_local(settings_.worker, subscriber.local_address));
+}
+
 // not_ours: the suggestion cannot be had.
 net::Result<PortBlocks::Lease, Verdict> Shard::take_suggested_port(uint32_t index, uint32_t row,
                                                                    net::Endpoint suggested) {
   const Subscriber& subscriber = subscribers_[index];
   const uint32_t local = subscriber.local_address;
-  const auto own = settings_.pool.address_of(settings_.pool.number_of_local(settings_.worker, local));
   const uint32_t block = blocks_.block_of(local, suggested.port);
-  if (block == PortBlocks::no_block || is_pcp_port(row, suggested.port) ||
-      (suggested.address != own && suggested.address != net::Ipv4{}))
+  if (block == PortBlocks::no_block || PortBlocks::is_reserved(row, suggested.port) ||
+      !fits({address_of(subscriber), suggested.port}, suggested))
     return tl::unexpected(Verdict::not_ours);
   if (blocks_.owner(block) == PortBlocks::no_owner && subscriber.block_count < settings_.blocks_per_subscriber_max &&
       blocks_.take_this_block(block, index))
@@ -335,7 +335,7 @@ void Shard::end(MappingIndex index, uint32_t now_s) {
   outbound_.erase(hash_(key_of(mapping)), index);
   inbound_slot(lease_of(mapping)->local_address, *protocol_row(mapping.protocol), mapping.outside_port) = null_mapping;
   mapping.flags = Mapping::held;
-  mapping.expiry_s = now_s + settings_.timeouts.quarantine_s;
+  mapping.expiry_s = now_s + settings_.timeouts.quarantine_s + 1;  // as in implicit_due_s: never shorter
   slab_.write(index, mapping);
   relink(index);
   live_.set(live_.read() - 1);
@@ -401,10 +401,10 @@ CommandResult Shard::execute(const Command& command, uint32_t now_s) {
 CommandResult Shard::open_explicit(const Command& command, uint32_t now_s) {
   using Status = CommandResult::Status;
   const uint32_t hash = hash_(command.key);
-  const uint32_t expiry_s = now_s + command.lifetime_s;
+  const uint32_t expiry_s = now_s + command.lifetime_s + 1;  // as in implicit_due_s: never shorter
   if (const MappingIndex known = find(command.key, hash); known != null_mapping) {
     const net::Endpoint outside = slab_[known].outside();
-    if (command.exact && outside != command.suggested && command.suggested.port.number != 0)
+    if (command.exact && !fits(outside, command.suggested))
       return {command.ticket, Status::not_available, outside, 0, 0};
     set_life(known, Mapping::explicit_life, 0, expiry_s);
     relink(known);
@@ -412,6 +412,7 @@ CommandResult Shard::open_explicit(const Command& command, uint32_t now_s) {
   }
   Wanted wanted;
   wanted.b4 = command.b4;
+  wanted.softwire = command.softwire;
   wanted.life = Mapping::explicit_life;
   wanted.suggested = command.suggested;
   wanted.exact = command.exact;

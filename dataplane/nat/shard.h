@@ -132,6 +132,7 @@ class Shard {
   CommandResult open_explicit(const Command& command, uint32_t now_s);
   CommandResult end_explicit(const Command& command, uint32_t now_s);
   uint32_t clear_subscriber(const net::Ipv6& prefix, uint32_t now_s);
+  [[nodiscard]] net::Ipv4 address_of(const Subscriber& subscriber) const;
   [[nodiscard]] OutboundKey key_of(const Mapping& mapping) const;
   [[nodiscard]] uint32_t idle_timeout_s(const Mapping& mapping) const;
   [[nodiscard]] uint32_t implicit_due_s(const Mapping& mapping) const;

@@ -27,7 +27,7 @@ bool Shard::restore_record(MappingIndex index, uint32_t now_s) {
   const auto lease = lease_of(mapping);
   if (!lease || owner_of_subscriber(key.subscriber, settings_.workers) != settings_.worker) return false;
   const uint32_t block = blocks_.block_of(lease->local_address, lease->port);
-  if (block == PortBlocks::no_block) return false;
+  if (block == PortBlocks::no_block || PortBlocks::is_reserved(*row, lease->port)) return false;
 
   uint32_t index_of_subscriber = subscribers_.find(key.subscriber);
   if (index_of_subscriber == 0) {

@@ -1,5 +1,6 @@
 #include "dataplane/nat/slab.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -76,6 +77,9 @@ net::Result<Slab, std::string> Slab::open(const std::string& path, uint32_t capa
     const auto present = static_cast<size_t>(status.st_size);
     if (present > 0 && present < header_bytes)
       return tl::unexpected(path + ": is not a mapping slab; move it away or set dataplane.state-dir elsewhere");
+    Header found{};
+    if (pread(slab.file_, &found, sizeof found, 0) < 0) return tl::unexpected(fault(path, "cannot be read"));
+    if (auto why = refusal(found, path); !why.empty()) return tl::unexpected(std::move(why));
     slab.bytes_ = rounded_for(slab.file_, slab.bytes_);
     if (present > slab.bytes_) slab.bytes_ = present;  // a smaller max-mappings never cuts live records off
     if (present < slab.bytes_ && ftruncate(slab.file_, static_cast<off_t>(slab.bytes_)) != 0)
@@ -87,11 +91,11 @@ net::Result<Slab, std::string> Slab::open(const std::string& path, uint32_t capa
     return tl::unexpected(fault(path, "cannot be mapped into memory; lower dataplane.max-mappings"));
   }
   auto& header = *static_cast<Header*>(slab.memory_);
-  if (auto why = refusal(header, path); !why.empty()) return tl::unexpected(std::move(why));
-
   auto* records = reinterpret_cast<Mapping*>(static_cast<uint8_t*>(slab.memory_) + header_bytes);
-  const uint32_t known = header.capacity;
-  if (known > capacity && header_bytes + size_t{known} * sizeof(Mapping) <= slab.bytes_) capacity = known;
+  // A header that claims more than the file holds is believed as far as the file goes.
+  const auto known =
+      static_cast<uint32_t>(std::min<size_t>(header.capacity, (slab.bytes_ - header_bytes) / sizeof(Mapping)));
+  capacity = std::max(capacity, known);
   if (known > 0 && header.boot_id != boot_id()) std::memset(static_cast<void*>(records), 0, known * sizeof(Mapping));
   header = {Header::magic_value, layout_version, sizeof(Mapping), capacity, 0, boot_id()};
   slab.records_ = {records, capacity};

@@ -17,7 +17,8 @@ constexpr TcpState after(TcpState state, bool outbound, uint8_t flags) {
     case TcpState::init:
     case TcpState::init_inbound:
       if (rst) return TcpState::trans;
-      return outbound == (state == TcpState::init) ? state : TcpState::established;  // the other side answers
+      // The other side's SYN; an ACK alone could be anybody's.
+      return syn && outbound != (state == TcpState::init) ? TcpState::established : state;
     case TcpState::established:
       if (rst) return TcpState::trans;
       if (fin) return outbound ? TcpState::client_fin : TcpState::server_fin;

@@ -37,6 +37,7 @@ bool is_host(const net::Ipv6& address) {  // DSL-058
 bool congestion_mark_lost(uint8_t outer_class, uint8_t tos) { return (outer_class & 3) == 3 && (tos & 3) == 0; }
 
 // Checks the options of a hop-by-hop or destination options header (RFC 8200 §4.2).
+// Of type 11xxxxxx, one is answered only if the packet was sent to one host.
 bool options_pass(const uint8_t* packet, size_t begin, size_t end, HeaderChain& chain) {
   for (size_t at = begin; at < end;) {
     const uint8_t type = packet[at];
@@ -47,7 +48,9 @@ bool options_pass(const uint8_t* packet, size_t begin, size_t end, HeaderChain& 
     if (at + 2 > end || at + 2 + packet[at + 1] > end) return chain.end = HeaderChain::End::refused, false;
     const bool known = type == 1 || type == 4;  // PadN; Tunnel Encapsulation Limit (RFC 2473 §4.1.1)
     if (!known && (type >> 6) != 0) {
-      chain.end = (type >> 6) == 1 ? HeaderChain::End::refused : HeaderChain::End::answered;
+      const bool to_group = is_multicast(net::header_at<net::Ipv6Header>(packet).destination);
+      const bool silent = (type >> 6) == 1 || ((type >> 6) == 3 && to_group);
+      chain.end = silent ? HeaderChain::End::refused : HeaderChain::End::answered;
       chain.code = net::icmpv6::unrecognized_option;
       chain.pointer = static_cast<uint16_t>(at);
       return false;
@@ -88,6 +91,9 @@ void parse_icmp_error(Packet& packet, size_t bytes, bool outbound) {
   if (quoted_bytes < sizeof quoted || quoted.version() != 4 || quoted.header_bytes() < sizeof quoted ||
       quoted_bytes < quoted.header_bytes() + 8)
     return packet.drop(Verdict::malformed_transport);
+  if (!net::checksum_is_right(quoted)) return packet.drop(Verdict::malformed_transport);  // RFC 5508 REQ-3
+  // What came to an outside address can only be about what left from it.
+  if (!outbound && quoted.source != packet.ip->destination) return packet.drop(Verdict::no_mapping);
   if (quoted.fragment_offset_bytes() != 0) return packet.drop(Verdict::fragment_unsupported);
   const auto* transport = reinterpret_cast<const uint8_t*>(&quoted) + quoted.header_bytes();
   packet.quoted = &quoted;
@@ -99,9 +105,14 @@ void parse_icmp_error(Packet& packet, size_t bytes, bool outbound) {
       packet.port = outbound ? ports.destination : ports.source;
       return;
     }
-    case net::Protocol::icmp:
-      packet.port = {net::header_at<net::IcmpHeader>(transport).identifier};
+    case net::Protocol::icmp: {
+      const auto& query = net::header_at<net::IcmpHeader>(transport);
+      // The quoted packet travelled the other way: a reply if the error leaves, a request if it comes.
+      if (query.type != (outbound ? net::icmp::echo_reply : net::icmp::echo_request))
+        return packet.drop(Verdict::icmp_unsupported);
+      packet.port = {query.identifier};
       return;
+    }
     default:
       return packet.drop(Verdict::icmp_unsupported);
   }

@@ -1,0 +1,76 @@
+// The running AFTR: shards, data plane, router, PCP and command line put together, and the control thread's loop over
+// them. Everything is owned here, in the order it was started; the control thread is the only one that touches it,
+// except for the shards, which belong to their workers (docs/architecture.md §2).
+#pragma once
+
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "controlplane/cli_socket.h"
+#include "controlplane/command.h"
+#include "controlplane/config.h"
+#include "controlplane/pcp_front.h"
+#include "controlplane/router/router.h"
+#include "controlplane/state_dir.h"
+#include "controlplane/translator.h"
+#include "dataplane/io/dataplane.h"
+
+namespace portolan::control {
+
+class Aftr {
+ public:
+  // Starts everything or nothing. Errors: one sentence that names the setting at fault and the way out.
+  static net::Result<std::unique_ptr<Aftr>, std::string> start(std::shared_ptr<const Config> config, const Say& say);
+  ~Aftr();
+
+  // Serves until `stop` is set. Called by the thread that called start().
+  void run(const std::atomic<bool>& stop);
+
+  // What the commands show.
+  [[nodiscard]] const Config& config() const { return *config_; }
+  [[nodiscard]] const Shards& shards() const { return shards_; }
+  [[nodiscard]] const io::Dataplane& dataplane() const { return *dataplane_; }
+  [[nodiscard]] const Router& router() const { return *router_; }
+  [[nodiscard]] const PcpFront& pcp() const { return *pcp_; }
+  [[nodiscard]] const pipeline::Snapshot& snapshot() const { return snapshot_; }
+  [[nodiscard]] uint32_t now_s() const { return clock_.now_s(); }
+  [[nodiscard]] std::chrono::seconds uptime() const;
+  // What they do. False: the worker's ring is full.
+  bool submit(nat::Command command, Translator::Done done) { return translator_->submit(command, std::move(done)); }
+  size_t subscriber_cleared(const net::Ipv6& subscriber) { return pcp_->subscriber_cleared(subscriber); }
+
+ private:
+  class Injector : public Transmit {
+   public:
+    explicit Injector(io::Dataplane& dataplane) : dataplane_(dataplane) {}
+    bool send(pipeline::Side side, std::span<const uint8_t> frame) override { return dataplane_.inject(side, frame); }
+
+   private:
+    io::Dataplane& dataplane_;
+  };
+
+  explicit Aftr(std::shared_ptr<const Config> config) : config_(std::move(config)) {}
+  bool round();
+
+  std::shared_ptr<const Config> config_;
+  io::Clock clock_;
+  pipeline::Gateways gateways_;
+  pipeline::Snapshot snapshot_;
+  Shards shards_;
+  std::unique_ptr<io::Dataplane> dataplane_;
+  std::unique_ptr<Injector> injector_;
+  std::unique_ptr<Translator> translator_;
+  std::unique_ptr<PcpFront> pcp_;
+  std::unique_ptr<Router> router_;
+  CommandTable commands_;
+  boost::asio::io_context io_;
+  std::optional<CliSocket> cli_;
+  std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+  uint64_t next_second_ms_ = 0;
+};
+
+}  // namespace portolan::control

@@ -1,0 +1,114 @@
+// What portoland was told to do, typed. A Config in hand came through config_file.h and is complete and consistent;
+// it is never changed afterwards, a reload makes another. The defaults are these initialisers and stand nowhere else;
+// names, ranges and help are the rows of settings.cc.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "dataplane/net/types.h"
+
+namespace portolan::control {
+
+struct PortRange {
+  uint16_t first = 0, last = 0;  // both included
+  [[nodiscard]] uint32_t size() const { return uint32_t{last} - first + 1; }
+  friend bool operator==(const PortRange&, const PortRange&) = default;
+};
+
+// What a SYN's MSS is lowered to: what the softwire's MTU leaves, nothing, or a number (RFC 8513 mss-clamping).
+struct MssClamp {
+  enum class Mode : uint8_t { automatic, off, fixed };
+  Mode mode = Mode::automatic;
+  uint16_t bytes = 0;  // Mode::fixed only
+  friend bool operator==(const MssClamp&, const MssClamp&) = default;
+};
+
+enum class Filtering : uint8_t { endpoint_independent, address_dependent, address_and_port_dependent };  // RFC 4787 §5
+enum class LogLevel : uint8_t { debug, info, warning, error };
+
+struct LogTarget {
+  enum class Kind : uint8_t { standard_error, syslog, file };
+  Kind kind = Kind::standard_error;
+  std::string path;  // Kind::file only
+  friend bool operator==(const LogTarget&, const LogTarget&) = default;
+};
+
+struct Config {
+  struct Dataplane {
+    uint32_t workers = 1;
+    std::string cores;  // empty: workers float
+    std::string eal;    // empty: hugepages where there are any, else without
+    uint32_t mappings_max = 1'000'000;
+    uint32_t subscribers_max = 100'000;
+    std::string state_dir = "/dev/hugepages/portolan";
+    uint32_t idle_sleep_us = 50;  // 0: always poll
+  } dataplane;
+
+  struct Access {
+    std::string device;
+    net::Ipv6Prefix address;  // the interface's own, with its link's prefix length
+    net::Ipv6 gateway;
+    uint32_t mtu_bytes = 1500;
+    uint32_t vlan = 0;
+  } access;
+
+  struct Internet {
+    std::string device;
+    net::Ipv4Prefix address;
+    net::Ipv4 gateway;
+    uint32_t mtu_bytes = 1500;
+    uint32_t vlan = 0;
+  } internet;
+
+  struct Softwire {
+    std::vector<net::Ipv6> aftr_addresses;
+    uint32_t subscriber_prefix_length = 56;  // RFC 7785 §3
+    std::vector<net::Ipv6Prefix> allowed_prefixes{net::Ipv6Prefix{}};
+    uint32_t mtu_bytes = 1500;
+    MssClamp tcp_mss_clamp;
+    uint32_t hop_limit = 64;  // RFC 2473 §6.3
+  } softwire;
+
+  struct Nat44 {
+    std::vector<net::Ipv4Prefix> inside_prefixes;
+  } nat44;
+
+  struct Pool {
+    std::vector<net::Ipv4Prefix> prefixes;
+    PortRange port_range{1024, 65535};
+    uint32_t block_ports = 256;
+    uint32_t blocks_max = 4;
+    uint32_t quarantine_s = 120;  // RFC 6888 REQ-8
+  } pool;
+
+  struct Nat {
+    Filtering filtering = Filtering::endpoint_independent;
+    bool hairpinning = true;
+    uint32_t udp_timeout_s = 300;       // RFC 4787 REQ-5
+    uint32_t tcp_established_s = 7440;  // RFC 5382 REQ-5
+    uint32_t tcp_transitory_s = 240;
+    uint32_t icmp_timeout_s = 60;  // RFC 5508 REQ-2
+  } nat;
+
+  struct Pcp {
+    bool enabled = true;
+    uint32_t lifetime_min_s = 120, lifetime_max_s = 86400;  // RFC 6887 §15
+    uint32_t mappings_per_subscriber_max = 32;
+    std::vector<net::Ipv6Prefix> third_party_from;
+  } pcp;
+
+  struct Cli {
+    std::string socket = "/run/portolan/cli.sock";
+    std::string group;
+  } cli;
+
+  struct Log {
+    LogLevel level = LogLevel::info;
+    LogTarget target;
+  } log;
+};
+
+}  // namespace portolan::control

@@ -1,0 +1,265 @@
+#include "controlplane/config_check.h"
+
+#include <algorithm>
+#include <bit>
+#include <initializer_list>
+#include <optional>
+#include <stdexcept>
+
+#include "dataplane/net/text.h"
+
+namespace portolan::control {
+
+namespace {
+
+// The inbound index is an array over the pool's addresses and ports; a longer pool is a mistake in a prefix length.
+constexpr uint64_t pool_addresses_max = 65536;
+
+struct Name {
+  std::string_view section, key;
+};
+
+const Setting& row(Name name) {
+  const Setting* setting = find_setting(name.section, name.key);
+  if (setting == nullptr)
+    throw std::logic_error("no setting " + std::string(name.section) + '.' + std::string(name.key));
+  return *setting;
+}
+
+class Checker {
+ public:
+  Checker(const Config& config, const Origin& origin, const Report& report)
+      : config_(config), origin_(origin), report_(report) {}
+
+  void run() {
+    required();
+    later();
+    duplicates();
+    access();
+    internet();
+    softwire();
+    pool();
+    ports();
+    lifetimes();
+    paths();
+  }
+
+ private:
+  // All of these were read without error, so a check of them says something new.
+  [[nodiscard]] bool good(std::initializer_list<Name> names) const {
+    return std::ranges::none_of(names, [&](Name name) { return origin_.broken(row(name)) || missing(row(name)); });
+  }
+  [[nodiscard]] bool missing(const Setting& setting) const { return setting.required() && !origin_.given(setting); }
+  void fail(Name name, std::string text, size_t at = 0) const { report_(row(name), at, std::move(text)); }
+  // At whichever of the two the file names: the other is a default, which nobody can correct.
+  void fail_either(Name first, Name second, const std::string& text) const {
+    fail(origin_.given(row(first)) ? first : second, text);
+  }
+
+  void required() const;
+  void later() const;
+  void duplicates() const;
+  void access() const;
+  void internet() const;
+  void softwire() const;
+  void pool() const;
+  void pool_prefixes() const;
+  void pool_overlaps() const;
+  void ports() const;
+  void lifetimes() const;
+  void paths() const;
+
+  const Config& config_;
+  const Origin& origin_;
+  const Report& report_;
+};
+
+void Checker::required() const {
+  for (const auto& setting : settings())
+    if (missing(setting) && !origin_.broken(setting))
+      report_(setting, 0,
+              "is required; add \"" + std::string(setting.key) + " = " + std::string(setting.example) +
+                  "\" or the like to [" + std::string(setting.section) + ']');
+}
+
+// Accepting a value that is then not obeyed would be worse than refusing it.
+void Checker::later() const {
+  for (const auto& setting : settings()) {
+    if (setting.later.empty() || origin_.broken(setting)) continue;
+    const auto values = value_texts(setting, config_);
+    const auto defaults = value_texts(setting, Config{});
+    if (values == defaults) continue;
+    const auto way_out = defaults.empty() ? "remove the line" : "remove the line or give " + defaults.front();
+    for (size_t at = 0; at < values.size(); ++at)
+      report_(setting, at,
+              '"' + values[at] + "\": " + std::string(setting.later) + " is not in this version; " + way_out);
+  }
+}
+
+void Checker::duplicates() const {
+  for (const auto& setting : settings()) {
+    const auto values = value_texts(setting, config_);
+    for (size_t at = 1; at < values.size(); ++at) {
+      const auto first = static_cast<size_t>(std::ranges::find(values, values[at]) - values.begin());
+      if (first < at)
+        report_(setting, at,
+                '"' + values[at] + "\" is given twice, first on line " + std::to_string(origin_.line(setting, first)) +
+                    "; remove one of the two");
+    }
+  }
+}
+
+template <class Address>
+bool usable(const Address& address) {
+  return address != Address{} && !net::is_multicast(address);
+}
+
+void Checker::access() const {
+  const auto& [address, length] = config_.access.address;
+  const auto& gateway = config_.access.gateway;
+  if (good({{"access", "address"}}) && !usable(address))
+    fail({"access", "address"}, net::to_text(address) + " cannot be an interface's address; give a unicast address");
+  if (!good({{"access", "address"}, {"access", "gateway"}})) return;
+  if (gateway == address)
+    fail({"access", "gateway"}, net::to_text(gateway) + " is access.address itself; give the neighbouring router's");
+  else if (!net::is_link_local(gateway) && !net::contains(config_.access.address, gateway))
+    fail({"access", "gateway"}, net::to_text(gateway) + " is not on the link " +
+                                    net::to_text(net::Ipv6Prefix{net::masked(address, length), length}) +
+                                    " of access.address; give an address of it, or a link-local one");
+}
+
+void Checker::internet() const {
+  const auto& [address, length] = config_.internet.address;
+  const auto gateway = config_.internet.gateway;
+  if (!good({{"internet", "address"}})) return;
+  const uint32_t host_bits = ~net::ipv4_mask(length);
+  const auto is_host = [&, length = length](net::Ipv4 host) {  // neither the link's network nor its broadcast address
+    const uint32_t bits = uint32_t{host.bits} & host_bits;
+    return length >= 31 || (bits != 0 && bits != host_bits);  // RFC 3021
+  };
+  const auto link = net::to_text(net::Ipv4Prefix{net::masked(address, length), length});
+  if (!usable(address) || !is_host(address))
+    fail({"internet", "address"},
+         net::to_text(address) + " cannot be a host's address on " + link + "; give one between its ends");
+  if (!good({{"internet", "gateway"}})) return;
+  if (gateway == address)
+    fail({"internet", "gateway"},
+         net::to_text(gateway) + " is internet.address itself; give the neighbouring router's");
+  else if (!net::contains(config_.internet.address, gateway) || !is_host(gateway))
+    fail({"internet", "gateway"},
+         net::to_text(gateway) + " is not a host on the link " + link + " of internet.address; give an address of it");
+}
+
+void Checker::softwire() const {
+  const auto& aftrs = config_.softwire.aftr_addresses;
+  for (size_t at = 0; at < aftrs.size(); ++at) {
+    if (!usable(aftrs[at]) || net::is_link_local(aftrs[at]))
+      fail({"softwire", "aftr-address"},
+           net::to_text(aftrs[at]) + " cannot be reached by a B4; give a global or unique local unicast address", at);
+    else if (good({{"access", "gateway"}}) && aftrs[at] == config_.access.gateway)
+      fail({"softwire", "aftr-address"}, net::to_text(aftrs[at]) + " is access.gateway; give an address of this router",
+           at);
+  }
+  const Name mtu{"softwire", "mtu"};
+  const Name link_mtu{"access", "mtu"};
+  if (good({mtu, link_mtu}) && config_.softwire.mtu_bytes > config_.access.mtu_bytes)
+    fail_either(mtu, link_mtu,
+                "softwire.mtu " + std::to_string(config_.softwire.mtu_bytes) + " exceeds access.mtu " +
+                    std::to_string(config_.access.mtu_bytes) + "; lower softwire.mtu or raise access.mtu");
+}
+
+void Checker::pool() const {
+  pool_prefixes();
+  pool_overlaps();
+  const Name prefix{"pool", "prefix"};
+  if (!good({prefix})) return;
+  uint64_t addresses = 0;
+  for (const auto& each : config_.pool.prefixes) addresses += net::size(each);
+  if (addresses > pool_addresses_max)
+    fail(prefix, "the pool has " + std::to_string(addresses) + " addresses, more than the " +
+                     std::to_string(pool_addresses_max) + " possible; give fewer or longer prefixes");
+  if (!good({{"dataplane", "workers"}, {"pool", "port-range"}, {"pool", "block-size"}})) return;
+  // With fewer addresses than workers each address's ports are cut into a slice of whole blocks per worker.
+  const uint32_t workers = config_.dataplane.workers;
+  const uint32_t blocks = config_.pool.port_range.size() / config_.pool.block_ports;
+  if (blocks > 0 && blocks < workers && addresses < workers)
+    fail(prefix, "the pool has " + std::to_string(addresses) + " addresses of " + std::to_string(blocks) +
+                     " port blocks, too few to share among " + std::to_string(workers) +
+                     " workers; give more addresses or ports, or lower pool.block-size or dataplane.workers");
+}
+
+void Checker::pool_prefixes() const {
+  const Name prefix{"pool", "prefix"};
+  const auto& prefixes = config_.pool.prefixes;
+  const auto own = config_.internet.address.address;
+  const auto gateway = config_.internet.gateway;
+  const net::Ipv4Prefix not_unicast[] = {
+      {net::Ipv4{0x00000000}, 8}, {net::Ipv4{0x7f000000}, 8}, {net::Ipv4{0xe0000000}, 3}};
+  for (size_t at = 0; at < prefixes.size(); ++at) {
+    const auto text = net::to_text(prefixes[at]);
+    if (std::ranges::any_of(not_unicast, [&](const auto& range) { return net::overlap(prefixes[at], range); }))
+      fail(prefix, text + " is not unicast address space; give addresses that are routed to this router", at);
+    if (good({{"internet", "address"}}) && net::contains(prefixes[at], own))
+      fail(prefix,
+           text + " holds internet.address " + net::to_text(own) + ", which is the router's; give other addresses", at);
+    if (good({{"internet", "gateway"}}) && net::contains(prefixes[at], gateway))
+      fail(prefix, text + " holds internet.gateway " + net::to_text(gateway) + "; give other addresses", at);
+  }
+}
+
+void Checker::pool_overlaps() const {  // RFC 6333 §8.1: ranges must not overlap
+  const Name prefix{"pool", "prefix"};
+  const auto& prefixes = config_.pool.prefixes;
+  for (size_t at = 1; at < prefixes.size(); ++at)
+    for (size_t earlier = 0; earlier < at; ++earlier)
+      if (prefixes[at] != prefixes[earlier] && net::overlap(prefixes[at], prefixes[earlier]))
+        fail(prefix,
+             net::to_text(prefixes[at]) + " overlaps " + net::to_text(prefixes[earlier]) + " on line " +
+                 std::to_string(origin_.line(row(prefix), earlier)) + "; remove one of the two",
+             at);
+}
+
+void Checker::ports() const {
+  const Name block{"pool", "block-size"};
+  const Name range{"pool", "port-range"};
+  if (!good({block})) return;
+  const uint32_t ports = config_.pool.block_ports;
+  if (!std::has_single_bit(ports)) {
+    fail(block, '"' + std::to_string(ports) + "\" is not a power of two; give " +
+                    std::to_string(std::bit_floor(ports)) + " or " + std::to_string(std::bit_ceil(ports)));
+  } else if (good({range}) && config_.pool.port_range.size() < ports) {
+    fail_either(range, block,
+                "pool.port-range has " + std::to_string(config_.pool.port_range.size()) +
+                    " ports, less than one block of " + std::to_string(ports) +
+                    "; widen the range or lower pool.block-size");
+  }
+}
+
+void Checker::lifetimes() const {
+  const Name min{"pcp", "min-lifetime"};
+  const Name max{"pcp", "max-lifetime"};
+  if (good({min, max}) && config_.pcp.lifetime_min_s > config_.pcp.lifetime_max_s)
+    fail_either(min, max,
+                "pcp.min-lifetime " + std::to_string(config_.pcp.lifetime_min_s) + "s exceeds pcp.max-lifetime " +
+                    std::to_string(config_.pcp.lifetime_max_s) + "s; lower the first or raise the second");
+}
+
+void Checker::paths() const {
+  const auto& socket = config_.cli.socket;
+  constexpr size_t path_bytes_max = 107;  // sockaddr_un, less its terminating zero
+  if (!socket.starts_with('/') || socket.size() > path_bytes_max)
+    fail({"cli", "socket"}, '"' + socket + "\" cannot be a socket's path; give an absolute path of at most " +
+                                std::to_string(path_bytes_max) + " bytes");
+  if (!config_.dataplane.state_dir.starts_with('/'))
+    fail({"dataplane", "state-dir"}, '"' + config_.dataplane.state_dir + "\" is not an absolute path; give one");
+  if (config_.dataplane.cores.find_first_not_of("0123456789,-@()") != std::string::npos)
+    fail({"dataplane", "cores"}, '"' + config_.dataplane.cores + "\" is not a list of cores; give one like 2-3,6");
+}
+
+}  // namespace
+
+void check_config(const Config& config, const Origin& origin, const Report& report) {
+  Checker(config, origin, report).run();
+}
+
+}  // namespace portolan::control

@@ -1,0 +1,90 @@
+#include "controlplane/engine_settings.h"
+
+#include <sstream>
+
+#include "dataplane/net/text.h"
+
+namespace portolan::control {
+
+namespace {
+
+constexpr uint16_t ipv6_bytes = 40, ipv4_and_tcp_bytes = 40;
+
+uint16_t mss_max(const Config::Softwire& softwire) {
+  switch (softwire.tcp_mss_clamp.mode) {
+    case MssClamp::Mode::off:
+      return 0;
+    case MssClamp::Mode::fixed:
+      return softwire.tcp_mss_clamp.bytes;
+    case MssClamp::Mode::automatic:
+      break;
+  }
+  return static_cast<uint16_t>(softwire.mtu_bytes - ipv6_bytes - ipv4_and_tcp_bytes);
+}
+
+uint32_t share(uint32_t whole, unsigned workers) { return (whole + workers - 1) / workers; }
+
+}  // namespace
+
+std::vector<unsigned> cores_of(const Config& config) {
+  std::vector<unsigned> cores;
+  std::istringstream list(config.dataplane.cores);
+  for (std::string part; std::getline(list, part, ',');) {
+    const auto dash = part.find('-');
+    const auto first = net::parse_number(part.substr(0, dash));
+    const auto last = dash == part.npos ? first : net::parse_number(part.substr(dash + 1));
+    for (uint64_t core = first.value_or(1); last && core <= *last; ++core) cores.push_back(static_cast<unsigned>(core));
+  }
+  return cores;
+}
+
+nat::Pool pool_of(const Config& config) {
+  return {config.pool.prefixes,
+          {config.pool.port_range.first, config.pool.port_range.last},
+          static_cast<uint16_t>(config.pool.block_ports),
+          config.dataplane.workers};
+}
+
+nat::ShardSettings shard_settings(const Config& config, unsigned worker, const std::string& state_dir) {
+  nat::ShardSettings settings;
+  settings.worker = worker;
+  settings.workers = config.dataplane.workers;
+  settings.mappings_max = share(config.dataplane.mappings_max, settings.workers);
+  settings.subscribers_max = share(config.dataplane.subscribers_max, settings.workers);
+  settings.blocks_per_subscriber_max = static_cast<uint8_t>(config.pool.blocks_max);
+  settings.subscriber_prefix_length = static_cast<uint8_t>(config.softwire.subscriber_prefix_length);
+  settings.timeouts = {config.nat.udp_timeout_s, config.nat.tcp_established_s, config.nat.tcp_transitory_s,
+                       config.nat.icmp_timeout_s, config.pool.quarantine_s};
+  settings.pool = pool_of(config);
+  settings.slab_path = state_dir + "/mappings." + std::to_string(worker);
+  return settings;
+}
+
+pipeline::Snapshot snapshot_of(const Config& config, const net::Mac& access, const net::Mac& internet) {
+  pipeline::Snapshot snapshot;
+  snapshot.access = {access, config.access.address, config.access.gateway,
+                     static_cast<uint16_t>(config.access.mtu_bytes)};
+  snapshot.internet = {internet, config.internet.address, config.internet.gateway,
+                       static_cast<uint16_t>(config.internet.mtu_bytes)};
+  snapshot.softwire = {config.softwire.aftr_addresses,   static_cast<uint8_t>(config.softwire.subscriber_prefix_length),
+                       config.softwire.allowed_prefixes, static_cast<uint16_t>(config.softwire.mtu_bytes),
+                       mss_max(config.softwire),         static_cast<uint8_t>(config.softwire.hop_limit)};
+  snapshot.pool = pool_of(config);
+  snapshot.workers = config.dataplane.workers;
+  snapshot.hairpinning = config.nat.hairpinning;
+  return snapshot;
+}
+
+pcp::Settings pcp_settings(const Config& config) {
+  pcp::Settings settings;
+  settings.enabled = config.pcp.enabled;
+  settings.lifetime_min_s = config.pcp.lifetime_min_s;
+  settings.lifetime_max_s = config.pcp.lifetime_max_s;
+  settings.mappings_per_subscriber_max = config.pcp.mappings_per_subscriber_max;
+  settings.mappings_max = config.dataplane.mappings_max;
+  settings.third_party_from = config.pcp.third_party_from;
+  settings.subscriber_prefix_length = static_cast<uint8_t>(config.softwire.subscriber_prefix_length);
+  return settings;
+}
+
+}  // namespace portolan::control

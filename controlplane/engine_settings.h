@@ -1,0 +1,21 @@
+// What a Config means to the layers below: a shard's settings, the workers' snapshot, the PCP server's settings. Pure.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "controlplane/config.h"
+#include "dataplane/nat/shard.h"
+#include "dataplane/pipeline/snapshot.h"
+#include "pcp-server/server.h"
+
+namespace portolan::control {
+
+// dataplane.cores, "2-3,5", as numbers; empty: workers float.
+std::vector<unsigned> cores_of(const Config& config);
+nat::Pool pool_of(const Config& config);
+nat::ShardSettings shard_settings(const Config& config, unsigned worker, const std::string& state_dir);
+pipeline::Snapshot snapshot_of(const Config& config, const net::Mac& access, const net::Mac& internet);
+pcp::Settings pcp_settings(const Config& config);
+
+}  // namespace portolan::control

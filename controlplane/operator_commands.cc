@@ -1,0 +1,503 @@
+#include "controlplane/operator_commands.h"
+
+#include <algorithm>
+#include <map>
+
+#include "dataplane/net/text.h"
+
+namespace portolan::control {
+
+namespace {
+
+using nat::Mapping;
+using net::to_text;
+
+constexpr uint32_t records_per_step = 4096;  // looked at before other work of the thread gets its turn
+
+// Visits the records of all shards, a few at a time, as a RowSource wants them. `fill` may refuse a record.
+template <class Read, class Fill>
+RowSource walk(const Aftr& aftr, uint32_t (*end_of)(const nat::Shard&), Read read, Fill fill) {
+  return [&aftr, end_of, read, fill, worker = size_t{0}, index = uint32_t{1}](Row& row) mutable {
+    for (uint32_t steps = 0; steps < records_per_step; ++steps) {
+      if (worker == aftr.shards().size()) return Step::end;
+      const nat::Shard& shard = *aftr.shards()[worker];
+      if (index >= end_of(shard)) {
+        ++worker, index = 1;
+        continue;
+      }
+      const auto record = read(shard, index++);
+      if (record && fill(row, shard, static_cast<unsigned>(worker), *record)) return Step::row;
+    }
+    return Step::pause;
+  };
+}
+
+template <class Fill>
+RowSource walk_mappings(const Aftr& aftr, Fill fill) {
+  return walk(
+      aftr, [](const nat::Shard& shard) { return shard.record_end(); },
+      [](const nat::Shard& shard, uint32_t index) { return shard.read(index); }, fill);
+}
+
+template <class Fill>
+RowSource walk_subscribers(const Aftr& aftr, Fill fill) {
+  return walk(
+      aftr, [](const nat::Shard& shard) { return shard.subscriber_end(); },
+      [](const nat::Shard& shard, uint32_t index) { return shard.read_subscriber(index); }, fill);
+}
+
+std::string life_text(const Mapping& mapping) {
+  if (mapping.has(Mapping::held)) return "held";
+  if (!mapping.has(Mapping::explicit_life)) return "implicit";
+  return mapping.has(Mapping::implicit_life) ? "explicit+traffic" : "explicit";
+}
+
+std::string_view state_text(const Mapping& mapping) {
+  constexpr std::string_view texts[] = {"-",          "opening",    "opening",  "established",
+                                        "fin-inside", "fin-remote", "finished", "reset"};
+  return mapping.protocol == net::Protocol::tcp ? texts[static_cast<size_t>(mapping.tcp_state)] : "-";
+}
+
+// "2001:db8:b:100::/56" or an address in it: the subscriber, masked as shards know him.
+std::optional<net::Ipv6> parse_subscriber(const Aftr& aftr, std::string_view text) {
+  const auto address = net::parse_ipv6(text.substr(0, text.find('/')));
+  if (!address) return std::nullopt;
+  return net::masked(*address, aftr.config().softwire.subscriber_prefix_length);
+}
+
+std::string subscriber_text(const Aftr& aftr, const net::Ipv6& prefix) {
+  return to_text(net::Ipv6Prefix{prefix, static_cast<uint8_t>(aftr.config().softwire.subscriber_prefix_length)});
+}
+
+Reply bad_subscriber(std::string_view text) {
+  return error_reply(Code::bad_argument, "'" + std::string(text) +
+                                             "' is not a subscriber: give an IPv6 prefix or an "
+                                             "address in it, as show subscribers does");
+}
+
+// ------------------------------------------------------------------------------------------------ show
+
+Reply show_status(const Aftr& aftr, const Request& request) {
+  uint64_t live = 0, held = 0, subscribers = 0, blocks = 0, blocks_free = 0, dropped = 0, received = 0;
+  for (const auto& shard : aftr.shards()) {
+    live += shard->mappings_live();
+    held += shard->mappings_held();
+    subscribers += shard->subscribers_live();
+    blocks += shard->blocks_total();
+    blocks_free += shard->blocks_free();
+  }
+  for (unsigned worker = 0; worker < aftr.dataplane().workers(); ++worker) {
+    const auto& counters = aftr.dataplane().counters(worker);
+    for (const auto& side : counters.sides) received += side.received.read();
+    for (const auto& packets : counters.dropped.packets) dropped += packets.read();
+  }
+  return record_reply(request, {{"version", std::string(PORTOLAN_VERSION)},
+                                {"uptime_s", static_cast<int64_t>(aftr.uptime().count())},
+                                {"workers", uint64_t{aftr.dataplane().workers()}},
+                                {"softwire_address", to_text(aftr.config().softwire.aftr_addresses.front())},
+                                {"mappings", live},
+                                {"mappings_max", uint64_t{aftr.config().dataplane.mappings_max}},
+                                {"mappings_in_quarantine", held},
+                                {"subscribers", subscribers},
+                                {"port_blocks", blocks},
+                                {"port_blocks_free", blocks_free},
+                                {"packets_received", received},
+                                {"packets_dropped", dropped},
+                                {"pcp_mappings", uint64_t{aftr.pcp().server().size()}},
+                                {"pcp_epoch_s", uint64_t{aftr.pcp().server().epoch_s(aftr.pcp().now_s())}}});
+}
+
+std::string_view side_text(pipeline::Side side) { return side == pipeline::Side::access ? "access" : "internet"; }
+
+// Every counter of the box by name, summed over the workers.
+class CounterRows {
+ public:
+  CounterRows(const Aftr& aftr, bool all) : aftr_(aftr), all_(all) {}
+
+  template <class Read>
+  void add(std::string name, std::string_view help, Read read) {
+    uint64_t sum = 0;
+    for (unsigned worker = 0; worker < aftr_.dataplane().workers(); ++worker)
+      sum += read(aftr_.dataplane().counters(worker)).read();
+    add_value(std::move(name), help, sum);
+  }
+  void add_value(std::string name, std::string_view help, uint64_t value) {
+    if (all_ || value > 0) rows_.push_back({std::move(name), value, std::string(help)});
+  }
+  std::vector<Row> take() { return std::move(rows_); }
+
+ private:
+  const Aftr& aftr_;
+  const bool all_;
+  std::vector<Row> rows_;
+};
+
+void add_packet_counters(CounterRows& rows) {
+  using Counters = pipeline::WorkerCounters;
+  for (const auto side : {pipeline::Side::access, pipeline::Side::internet}) {
+    const std::string name(side_text(side));
+    rows.add(
+        name + "_received", "packets in", [=](const Counters& c) -> auto& { return c.side(side).received; });
+    rows.add(
+        name + "_received_bytes", "", [=](const Counters& c) -> auto& { return c.side(side).received_bytes; });
+    rows.add(
+        name + "_sent", "packets out", [=](const Counters& c) -> auto& { return c.side(side).sent; });
+    rows.add(
+        name + "_sent_bytes", "", [=](const Counters& c) -> auto& { return c.side(side).sent_bytes; });
+  }
+  rows.add(
+      "translated_outbound", "from a softwire", [](const Counters& c) -> auto& { return c.translated_outbound; });
+  rows.add(
+      "translated_inbound", "to a softwire", [](const Counters& c) -> auto& { return c.translated_inbound; });
+  rows.add(
+      "hairpinned", "from one mapping to another", [](const Counters& c) -> auto& { return c.hairpinned; });
+  rows.add(
+      "fragments_made", "IPv6 fragments beyond the first", [](const Counters& c) -> auto& { return c.fragments_made; });
+  rows.add(
+      "injected", "sent by the router itself", [](const Counters& c) -> auto& { return c.injected; });
+  rows.add(
+      "handed_over", "from one worker to another", [](const Counters& c) -> auto& { return c.handed_out; });
+  for (size_t i = 0; i < pipeline::punt_count; ++i)
+    rows.add(
+        "punt_" + std::string(pipeline::punt_texts[i].name),
+        pipeline::punt_texts[i].help, [i](const Counters& c) -> auto& { return c.punted[i]; });
+  for (size_t i = 0; i < nat::verdict_count; ++i)
+    rows.add(
+        "drop_" + std::string(nat::verdict_texts[i].name),
+        nat::verdict_texts[i].help, [i](const Counters& c) -> auto& { return c.dropped.packets[i]; });
+}
+
+void add_mapping_counters(CounterRows& rows, const Aftr& aftr) {
+  nat::ShardCounters sum;
+  const auto add = [&](nat::Counter nat::ShardCounters::*which, const char* name, const char* help) {
+    uint64_t value = 0;
+    for (const auto& shard : aftr.shards()) value += (shard->counters().*which).read();
+    rows.add_value(name, help, value);
+  };
+  add(&nat::ShardCounters::opened, "mappings_opened", "by outbound traffic");
+  add(&nat::ShardCounters::opened_explicit, "mappings_opened_explicit", "by PCP");
+  add(&nat::ShardCounters::ended, "mappings_ended", "for whatever reason");
+  add(&nat::ShardCounters::expired, "mappings_expired", "ended by their timer");
+  add(&nat::ShardCounters::restored, "mappings_restored", "taken over at start");
+  add(&nat::ShardCounters::dropped_at_restore, "mappings_dropped_at_start", "cut short or no longer allowed");
+}
+
+void add_router_counters(CounterRows& rows, const Aftr& aftr) {
+  const RouterCounters& counters = aftr.router().counters();
+  for (size_t i = 0; i < counters.outcomes.size(); ++i)
+    rows.add_value("router_" + std::string(outcome_texts[i].name), outcome_texts[i].help, counters.outcomes[i].read());
+  for (size_t i = 0; i < counters.events.size(); ++i)
+    rows.add_value("router_" + std::string(event_texts[i].name), event_texts[i].help, counters.events[i].read());
+}
+
+void add_pcp_counters(CounterRows& rows, const Aftr& aftr) {
+  const pcp::Counters& counters = aftr.pcp().server().counters();
+  for (size_t i = 0; i < counters.requests.size(); ++i)
+    rows.add_value("pcp_request_" + std::string(pcp::opcode_names[i]), "PCP requests of this opcode",
+                   counters.requests[i]);
+  for (size_t i = 0; i < counters.replies.size(); ++i)
+    rows.add_value("pcp_reply_" + std::string(pcp::code_texts[i].name), "PCP replies with this result",
+                   counters.replies[i]);
+  for (size_t i = 0; i < counters.events.size(); ++i)
+    rows.add_value("pcp_" + std::string(pcp::event_texts[i].name), pcp::event_texts[i].help, counters.events[i]);
+}
+
+Reply show_counters(const Aftr& aftr, const Request& request) {
+  const bool all = request.args.size() == 1 && request.args[0] == "all";
+  if (!request.args.empty() && !all) return error_reply(Code::bad_argument, "show counters takes nothing or 'all'");
+  CounterRows rows(aftr, all);
+  add_packet_counters(rows);
+  add_mapping_counters(rows, aftr);
+  add_router_counters(rows, aftr);
+  add_pcp_counters(rows, aftr);
+  return table_reply(request, {{"counter"}, {"value", true}, {"meaning"}}, rows.take());
+}
+
+Reply show_workers(const Aftr& aftr, const Request& request) {
+  std::vector<Row> rows;
+  for (unsigned worker = 0; worker < aftr.dataplane().workers(); ++worker) {
+    const auto& c = aftr.dataplane().counters(worker);
+    const auto& shard = *aftr.shards()[worker];
+    const uint64_t polls = c.polls.read(), idle = c.polls_idle.read();
+    uint64_t received = 0, sent = 0, dropped = 0;
+    for (const auto& side : c.sides) received += side.received.read(), sent += side.sent.read();
+    for (const auto& packets : c.dropped.packets) dropped += packets.read();
+    rows.push_back({uint64_t{worker}, received, sent, dropped, c.handed_in.read(), c.handed_out.read(),
+                    shard.mappings_live(), shard.subscribers_live(),
+                    shard.blocks_total() - uint64_t{shard.blocks_free()},
+                    polls > 0 ? static_cast<double>(polls - idle) * 100.0 / static_cast<double>(polls) : 0.0});
+  }
+  return table_reply(request,
+                     {{"worker", true},
+                      {"received", true},
+                      {"sent", true},
+                      {"dropped", true},
+                      {"handed_in", true},
+                      {"handed_out", true},
+                      {"mappings", true},
+                      {"subscribers", true},
+                      {"blocks", true},
+                      {"busy_polls_percent", true}},
+                     std::move(rows));
+}
+
+std::string blocks_text(const Aftr& aftr, const nat::Shard& shard, unsigned worker, const nat::Subscriber& subscriber) {
+  const uint32_t block_ports = aftr.config().pool.block_ports;
+  const nat::PortRange ports = shard.settings().pool.local_ports(worker);
+  const uint32_t per_address = ports.count() / block_ports;
+  std::string text;
+  for (uint8_t i = 0; i < std::min(subscriber.block_count, nat::Subscriber::blocks_capacity); ++i) {
+    const uint32_t first = ports.low + subscriber.blocks[i] % per_address * block_ports;
+    text += (text.empty() ? "" : ",") + std::to_string(first) + "-" + std::to_string(first + block_ports - 1);
+  }
+  return text;
+}
+
+net::Ipv4 outside_address(const nat::Shard& shard, unsigned worker, const nat::Subscriber& subscriber) {
+  const nat::Pool& pool = shard.settings().pool;
+  return pool.address_of(pool.number_of_local(worker, subscriber.local_address));
+}
+
+Reply show_subscribers(const Aftr& aftr, const Request& request) {
+  if (!request.args.empty()) return error_reply(Code::bad_argument, "show subscribers takes no words");
+  return table_reply(
+      request,
+      {{"subscriber", false, 24},
+       {"outside_address", false, 15},
+       {"port_blocks", false, 24},
+       {"mappings", true},
+       {"worker", true}},
+      walk_subscribers(
+          aftr, [&aftr](Row& row, const nat::Shard& shard, unsigned worker, const nat::Subscriber& subscriber) {
+            row = {subscriber_text(aftr, subscriber.prefix), to_text(outside_address(shard, worker, subscriber)),
+                   blocks_text(aftr, shard, worker, subscriber), uint64_t{subscriber.mappings}, uint64_t{worker}};
+            return true;
+          }));
+}
+
+// What a mapping must be like to be shown; empty: anything.
+struct MappingFilter {
+  std::optional<net::Ipv6> subscriber;
+  std::optional<net::Endpoint> outside;
+  bool held = false;  // also those in quarantine
+
+  [[nodiscard]] bool passes(const Mapping& mapping, unsigned prefix_length) const {
+    return (held || !mapping.has(Mapping::held)) &&
+           (!subscriber || net::masked(mapping.b4, prefix_length) == *subscriber) &&
+           (!outside || mapping.outside() == *outside);
+  }
+};
+
+Reply show_mappings(const Aftr& aftr, const Request& request) {
+  MappingFilter filter;
+  for (size_t i = 0; i < request.args.size(); ++i) {
+    const std::string_view word = request.args[i], value = i + 1 < request.args.size() ? request.args[i + 1] : "";
+    if (word == "held") {
+      filter.held = true;
+    } else if (word == "subscriber") {
+      filter.subscriber = parse_subscriber(aftr, value);
+      if (!filter.subscriber) return bad_subscriber(value);
+      ++i;
+    } else if (word == "outside") {
+      filter.outside = net::parse_endpoint(value);
+      if (!filter.outside)
+        return error_reply(Code::bad_argument,
+                           "'" + std::string(value) + "' is not an outside endpoint like 192.0.2.1:4321");
+      ++i;
+    } else {
+      return error_reply(Code::bad_argument,
+                         "'" + std::string(word) + "' is none of subscriber PREFIX, outside ADDRESS:PORT, held");
+    }
+  }
+  const unsigned prefix_length = aftr.config().softwire.subscriber_prefix_length;
+  return table_reply(request,
+                     {{"b4", false, 20},
+                      {"protocol"},
+                      {"inside", false, 18},
+                      {"outside", false, 18},
+                      {"life", false, 10},
+                      {"state", false, 11},
+                      {"first_remote", false, 18},
+                      {"ends_in_s", true, 9}},
+                     walk_mappings(aftr, [&aftr, filter, prefix_length](Row& row, const nat::Shard& shard, unsigned,
+                                                                        const Mapping& mapping) {
+                       if (!filter.passes(mapping, prefix_length)) return false;
+                       const int64_t ends_in = int64_t{shard.due_s(mapping)} - aftr.now_s();
+                       const bool no_remote = mapping.first_remote == net::Endpoint{};
+                       row = {to_text(mapping.b4),
+                              to_text(mapping.protocol),
+                              to_text(mapping.inside()),
+                              to_text(mapping.outside()),
+                              life_text(mapping),
+                              std::string(state_text(mapping)),
+                              no_remote ? Cell{} : Cell{to_text(mapping.first_remote)},
+                              std::max<int64_t>(ends_in, 0)};
+                       return true;
+                     }));
+}
+
+// Per prefix, from the subscribers' records: the shards' own books are their workers'.
+Reply show_pools(const Aftr& aftr, const Request& request) {
+  struct Use {
+    uint64_t subscribers = 0, blocks = 0, mappings = 0;
+  };
+  const nat::Pool& pool = aftr.snapshot().pool;
+  const auto prefixes = pool.prefixes();
+  std::vector<Use> uses(prefixes.size());
+  Row row;
+  auto subscribers =
+      walk_subscribers(aftr, [&](Row&, const nat::Shard& shard, unsigned worker, const nat::Subscriber& s) {
+        const net::Ipv4 address = outside_address(shard, worker, s);
+        for (size_t i = 0; i < prefixes.size(); ++i)
+          if (net::contains(prefixes[i], address))
+            ++uses[i].subscribers, uses[i].blocks += s.block_count, uses[i].mappings += s.mappings;
+        return false;
+      });
+  while (subscribers(row) != Step::end) continue;  // bounded by max-subscribers
+  std::vector<Row> rows;
+  for (size_t i = 0; i < prefixes.size(); ++i) {
+    const uint64_t blocks = net::size(prefixes[i]) * (pool.ports().count() / pool.block_ports());
+    rows.push_back({to_text(prefixes[i]), net::size(prefixes[i]),
+                    std::to_string(pool.ports().low) + "-" + std::to_string(pool.ports().high), blocks, uses[i].blocks,
+                    uses[i].subscribers, uses[i].mappings,
+                    static_cast<double>(uses[i].blocks) * 100.0 / static_cast<double>(std::max<uint64_t>(blocks, 1))});
+  }
+  return table_reply(request,
+                     {{"prefix"},
+                      {"addresses", true},
+                      {"ports"},
+                      {"blocks", true},
+                      {"blocks_used", true},
+                      {"subscribers", true},
+                      {"mappings", true},
+                      {"used_percent", true}},
+                     std::move(rows));
+}
+
+Reply show_neighbors(const Aftr& aftr, const Request& request) {
+  std::vector<Row> rows;
+  for (const auto& neighbor : aftr.router().neighbors())
+    rows.push_back(
+        {std::string(side_text(neighbor.side)),
+         net::is_mapped(neighbor.address) ? to_text(net::unmapped(neighbor.address)) : to_text(neighbor.address),
+         neighbor.mac ? Cell{to_text(*neighbor.mac)} : Cell{}, std::string(to_text(neighbor.state)), neighbor.probes});
+  return table_reply(request, {{"side"}, {"gateway"}, {"link_layer_address"}, {"state"}, {"probes", true}},
+                     std::move(rows));
+}
+
+Reply show_interfaces(const Aftr& aftr, const Request& request) {
+  std::vector<Row> rows;
+  for (const auto side : {pipeline::Side::access, pipeline::Side::internet}) {
+    const io::InterfaceInfo info = aftr.dataplane().interface(side);
+    rows.push_back({std::string(side_text(side)), info.device, info.driver, to_text(info.mac), uint64_t{info.mtu_bytes},
+                    std::string(info.link_up ? "up" : "down"), info.received, info.sent, info.missed + info.no_buffer,
+                    info.receive_errors + info.transmit_errors});
+  }
+  return table_reply(request,
+                     {{"side"},
+                      {"device"},
+                      {"driver"},
+                      {"link_layer_address"},
+                      {"mtu_bytes", true},
+                      {"link"},
+                      {"received", true},
+                      {"sent", true},
+                      {"missed", true},
+                      {"errors", true}},
+                     std::move(rows));
+}
+
+Reply show_pcp(const Aftr& aftr, const Request& request) {
+  std::vector<Row> rows;
+  const uint64_t now = aftr.pcp().now_s();
+  aftr.pcp().server().for_each([&](const pcp::MappingKey& key, const pcp::Mapping& mapping) {
+    rows.push_back({subscriber_text(aftr, key.subscriber), to_text(key.protocol),
+                    to_text(net::Endpoint{key.inside_address, key.inside_port}), to_text(mapping.outside),
+                    mapping.expires_s > now ? mapping.expires_s - now : uint64_t{0}, to_text(mapping.client.b4),
+                    std::string(mapping.client.inner ? "softwire" : "ipv6")});
+  });
+  return table_reply(
+      request,
+      {{"subscriber"}, {"protocol"}, {"inside"}, {"outside"}, {"lifetime_s", true}, {"client_b4"}, {"asked_by"}},
+      std::move(rows));
+}
+
+// ------------------------------------------------------------------------------------------------ clear
+
+// Hands a command to the owner worker; the reply's last line comes when its result has.
+Reply run_on_owner(Aftr& aftr, const nat::Command& command,
+                   std::function<void(const nat::CommandResult&, std::string&)> say) {
+  struct Waiting {
+    bool done = false;
+    std::string text;
+  };
+  auto waiting = std::make_shared<Waiting>();
+  const bool taken = aftr.submit(command, [waiting, say](const nat::CommandResult& result) {
+    say(result, waiting->text);
+    waiting->done = true;
+  });
+  if (!taken) return error_reply(Code::failed, "the worker's command ring is full; try again");
+  Reply reply;
+  reply.output = [waiting, told = false](std::string& chunk) mutable {
+    if (!waiting->done) return true;  // not yet
+    if (told) return false;
+    chunk += waiting->text + "\n";
+    told = true;
+    return false;
+  };
+  return reply;
+}
+
+Reply clear_subscriber(Aftr& aftr, const Request& request) {
+  if (request.args.size() != 1) return error_reply(Code::bad_argument, "clear subscriber PREFIX: one word is needed");
+  const auto subscriber = parse_subscriber(aftr, request.args[0]);
+  if (!subscriber) return bad_subscriber(request.args[0]);
+  nat::Command command;
+  command.verb = nat::Command::Verb::clear_subscriber;
+  command.key.subscriber = *subscriber;
+  return run_on_owner(aftr, command,
+                      [&aftr, json = request.json, prefix = *subscriber](const auto& result, std::string& text) {
+                        const size_t explicit_ones = aftr.subscriber_cleared(prefix);
+                        text = json ? "{\"subscriber\":\"" + subscriber_text(aftr, prefix) +
+                                          "\",\"mappings_ended\":" + std::to_string(result.ended) +
+                                          ",\"pcp_mappings_ended\":" + std::to_string(explicit_ones) + "}"
+                                    : subscriber_text(aftr, prefix) + ": " + std::to_string(result.ended) +
+                                          " mappings ended, " + std::to_string(explicit_ones) + " of them made by PCP";
+                      });
+}
+
+Reply no_words(const Request& request, const char* name, const std::function<Reply()>& run) {
+  if (!request.args.empty()) return error_reply(Code::bad_argument, std::string(name) + " takes no words");
+  return run();
+}
+
+}  // namespace
+
+void add_operator_commands(CommandTable& table, Aftr& aftr) {
+  using Show = Reply (*)(const Aftr&, const Request&);
+  const auto show = [&](std::string_view name, Show run, std::string_view help) {
+    table.add({name, "", Access::view,
+               [&aftr, run, name](const Request& request) {
+                 return no_words(request, std::string(name).c_str(), [&] { return run(aftr, request); });
+               },
+               help});
+  };
+  show("show status", show_status, "What is served, and how full it is.");
+  show("show workers", show_workers, "Each worker's packets, mappings and load.");
+  show("show subscribers", show_subscribers, "Each subscriber's outside address and port blocks.");
+  show("show pools", show_pools, "Each pool prefix and how much of it is in use.");
+  show("show neighbors", show_neighbors, "The gateways and whether they answer.");
+  show("show interfaces", show_interfaces, "The two devices and what they count.");
+  show("show pcp", show_pcp, "Explicit mappings as the PCP server knows them; nonces are never shown.");
+  table.add({"show counters", "[all]", Access::view,
+             [&aftr](const Request& request) { return show_counters(aftr, request); },
+             "Every counter that is not zero; with 'all' the zeros too."});
+  table.add({"show mappings", "[subscriber PREFIX] [outside ADDRESS:PORT] [held]", Access::view,
+             [&aftr](const Request& request) { return show_mappings(aftr, request); },
+             "Translations, one a line; with 'held' also ended ones whose port still rests."});
+  table.add({"clear subscriber", "PREFIX", Access::change,
+             [&aftr](const Request& request) { return clear_subscriber(aftr, request); },
+             "End all mappings of a subscriber and tell his PCP clients to ask anew."});
+}
+
+}  // namespace portolan::control

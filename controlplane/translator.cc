@@ -1,0 +1,24 @@
+#include "controlplane/translator.h"
+
+#include <utility>
+
+#include "dataplane/nat/pool.h"
+
+namespace portolan::control {
+
+bool Translator::submit(nat::Command command, Done done) {
+  command.ticket = ++ticket_;
+  const unsigned owner = nat::owner_of_subscriber(command.key.subscriber, dataplane_.workers());
+  if (!dataplane_.submit(owner, command)) return false;
+  waiting_.emplace(command.ticket, std::move(done));
+  return true;
+}
+
+size_t Translator::poll() {
+  return dataplane_.poll_results([this](unsigned, const nat::CommandResult& result) {
+    const auto waiting = waiting_.extract(result.ticket);
+    if (waiting) waiting.mapped()(result);
+  });
+}
+
+}  // namespace portolan::control

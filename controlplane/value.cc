@@ -1,0 +1,289 @@
+// Configuration values as text, type by type: parse(), show() and accepts() are overloaded on what a Field points to.
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <type_traits>
+
+#include "controlplane/setting.h"
+#include "dataplane/net/text.h"
+
+namespace portolan::control {
+
+namespace {
+
+using Problem = std::optional<std::string>;
+
+std::string quoted(std::string_view text) { return '"' + std::string(text) + '"'; }
+
+// -- numbers, with units --
+
+struct Suffix {
+  std::string_view text;
+  uint64_t factor;
+};
+constexpr Suffix time_suffixes[] = {{"us", 1},         {"ms", 1000},         {"s", 1'000'000},
+                                    {"m", 60'000'000}, {"h", 3'600'000'000}, {"d", 86'400'000'000}};  // microseconds
+constexpr Suffix byte_suffixes[] = {{"K", 1 << 10}, {"M", 1 << 20}, {"G", 1 << 30}};
+
+struct Scale {
+  std::string_view written;  // what a bare number means and a shown one ends with
+  uint64_t factor;           // of the row's unit, in units of the suffixes
+  std::span<const Suffix> suffixes;
+};
+Scale scale_of(Unit unit) {
+  switch (unit) {
+    case Unit::seconds:
+      return {"s", 1'000'000, time_suffixes};
+    case Unit::microseconds:
+      return {"us", 1, time_suffixes};
+    case Unit::bytes:
+      return {"", 1, byte_suffixes};
+    case Unit::none:
+      break;
+  }
+  return {"", 1, {}};
+}
+
+std::string show(const Setting& setting, uint32_t value) {
+  return std::to_string(value) + std::string(scale_of(setting.unit).written);
+}
+std::string accepts(const Setting& setting, uint32_t /*type*/) {
+  return show(setting, setting.min) + ".." + show(setting, setting.max);
+}
+
+Problem parse(const Setting& setting, std::string_view text, uint32_t& out) {
+  const auto range = [&] { return "; give " + accepts(setting, 0); };
+  uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const auto scale = scale_of(setting.unit);
+  const std::string_view suffix(end, text.data() + text.size());
+  uint64_t factor = scale.factor;
+  if (!suffix.empty()) {
+    const auto known = std::ranges::find(scale.suffixes, suffix, &Suffix::text);
+    if (error == std::errc::invalid_argument || known == scale.suffixes.end())
+      return quoted(text) + " is not a number" + (scale.suffixes.empty() ? "" : " with a unit known here") + range();
+    factor = known->factor;
+  }
+  if (text.empty()) return "the value is empty" + range();
+  if (error != std::errc{} || value > std::numeric_limits<uint64_t>::max() / factor)
+    return quoted(text) + " is out of range" + range();
+  if (value * factor % scale.factor != 0)
+    return quoted(text) + " is not a whole number of " + std::string(text_of(setting.unit)) + range();
+  value = value * factor / scale.factor;
+  if (value < setting.min || value > setting.max) return quoted(text) + " is out of range" + range();
+  out = static_cast<uint32_t>(value);
+  return std::nullopt;
+}
+
+std::string show(const Setting& /*setting*/, const PortRange& value) {
+  return std::to_string(value.first) + '-' + std::to_string(value.last);
+}
+std::string accepts(const Setting& setting, const PortRange& /*type*/) {
+  return "FIRST-LAST within " + accepts(setting, uint32_t{});
+}
+Problem parse(const Setting& setting, std::string_view text, PortRange& out) {
+  const auto dash = text.find('-');
+  uint32_t first = 0;
+  uint32_t last = 0;
+  if (dash == text.npos || parse(setting, text.substr(0, dash), first) || parse(setting, text.substr(dash + 1), last) ||
+      first > last)
+    return quoted(text) + " is not a range of ports; give " + accepts(setting, out);
+  out = {static_cast<uint16_t>(first), static_cast<uint16_t>(last)};
+  return std::nullopt;
+}
+
+std::string show(const Setting& /*setting*/, const MssClamp& value) {
+  if (value.mode == MssClamp::Mode::automatic) return "auto";
+  return value.mode == MssClamp::Mode::off ? "off" : std::to_string(value.bytes);
+}
+std::string accepts(const Setting& setting, const MssClamp& /*type*/) {
+  return "auto, off or " + accepts(setting, uint32_t{});
+}
+Problem parse(const Setting& setting, std::string_view text, MssClamp& out) {
+  if (text == "auto" || text == "off") {
+    out = {text == "auto" ? MssClamp::Mode::automatic : MssClamp::Mode::off, 0};
+    return std::nullopt;
+  }
+  uint32_t bytes = 0;
+  if (parse(setting, text, bytes)) return quoted(text) + " is no MSS clamp; give " + accepts(setting, out);
+  out = {MssClamp::Mode::fixed, static_cast<uint16_t>(bytes)};
+  return std::nullopt;
+}
+
+// -- one word out of a few --
+
+template <class T>
+struct Word {
+  std::string_view text;
+  T value;
+};
+template <class T>
+constexpr std::nullptr_t words = nullptr;
+template <>
+constexpr Word<bool> words<bool>[] = {{"on", true}, {"off", false}};
+template <>
+constexpr Word<Filtering> words<Filtering>[] = {{"endpoint-independent", Filtering::endpoint_independent},
+                                                {"address-dependent", Filtering::address_dependent},
+                                                {"address-and-port-dependent", Filtering::address_and_port_dependent}};
+template <>
+constexpr Word<LogLevel> words<LogLevel>[] = {
+    {"debug", LogLevel::debug}, {"info", LogLevel::info}, {"warning", LogLevel::warning}, {"error", LogLevel::error}};
+template <class T>
+concept Worded = std::is_array_v<decltype(words<T>)>;
+
+template <Worded T>
+std::string show(const Setting& /*setting*/, const T& value) {
+  return std::string(std::ranges::find(words<T>, value, &Word<T>::value)->text);
+}
+template <Worded T>
+std::string accepts(const Setting& /*setting*/, const T& /*type*/) {
+  std::string out;
+  for (const auto& word : words<T>) out += (out.empty() ? "" : "|") + std::string(word.text);
+  return out;
+}
+template <Worded T>
+Problem parse(const Setting& setting, std::string_view text, T& out) {
+  const auto* word = std::ranges::find(words<T>, text, &Word<T>::text);
+  if (word == std::end(words<T>)) return quoted(text) + " is not known; give " + accepts(setting, out);
+  out = word->value;
+  return std::nullopt;
+}
+
+// -- texts --
+
+std::string show(const Setting& /*setting*/, const std::string& value) { return value; }
+std::string accepts(const Setting& /*setting*/, const std::string& /*type*/) { return "text"; }
+Problem parse(const Setting& setting, std::string_view text, std::string& out) {
+  if (text.empty() && setting.required())
+    return "the value is empty; give one, for example " + std::string(setting.example);
+  out = text;
+  return std::nullopt;
+}
+
+std::string show(const Setting& /*setting*/, const LogTarget& value) {
+  if (value.kind == LogTarget::Kind::standard_error) return "stderr";
+  return value.kind == LogTarget::Kind::syslog ? "syslog" : "file:" + value.path;
+}
+std::string accepts(const Setting& /*setting*/, const LogTarget& /*type*/) { return "stderr, syslog or file:/PATH"; }
+Problem parse(const Setting& setting, std::string_view text, LogTarget& out) {
+  constexpr std::string_view file = "file:";
+  if (text == "stderr") {
+    out = {LogTarget::Kind::standard_error, {}};
+  } else if (text == "syslog") {
+    out = {LogTarget::Kind::syslog, {}};
+  } else if (text.starts_with("file:/")) {  // relative paths would depend on where portoland was started
+    out = {LogTarget::Kind::file, std::string(text.substr(file.size()))};
+  } else {
+    return quoted(text) + " is no log target; give " + accepts(setting, out);
+  }
+  return std::nullopt;
+}
+
+// -- addresses --
+
+template <class T>
+concept Prefix = std::same_as<T, net::Ipv4Prefix> || std::same_as<T, net::Ipv6Prefix>;
+template <class T>
+concept Address = Prefix<T> || std::same_as<T, net::Ipv4> || std::same_as<T, net::Ipv6>;
+
+std::optional<net::Ipv4> read(std::string_view text, net::Ipv4) { return net::parse_ipv4(text); }
+std::optional<net::Ipv6> read(std::string_view text, net::Ipv6) { return net::parse_ipv6(text); }
+std::optional<net::Ipv4Prefix> read(std::string_view text, net::Ipv4Prefix) { return net::parse_ipv4_interface(text); }
+std::optional<net::Ipv6Prefix> read(std::string_view text, net::Ipv6Prefix) { return net::parse_ipv6_interface(text); }
+
+template <Address T>
+std::string show(const Setting& /*setting*/, const T& value) {
+  return value == T{} ? "" : net::to_text(value);
+}
+std::string accepts(const Setting& /*setting*/, const net::Ipv4& /*type*/) { return "an IPv4 address"; }
+std::string accepts(const Setting& /*setting*/, const net::Ipv6& /*type*/) { return "an IPv6 address"; }
+std::string accepts(const Setting& /*setting*/, const net::Ipv4Prefix& /*type*/) { return "IPV4-ADDRESS/LENGTH"; }
+std::string accepts(const Setting& /*setting*/, const net::Ipv6Prefix& /*type*/) { return "IPV6-ADDRESS/LENGTH"; }
+template <Address T>
+Problem parse(const Setting& setting, std::string_view text, T& out) {
+  const auto value = read(text, T{});
+  if (!value) {
+    const std::string example = setting.example.empty() ? "" : ", for example " + std::string(setting.example);
+    return quoted(text) + " is not valid; give " + accepts(setting, out) + example;
+  }
+  out = *value;
+  return std::nullopt;
+}
+
+// -- lists --
+
+template <class T>
+constexpr bool is_list = false;
+template <class T>
+constexpr bool is_list<std::vector<T>> = true;
+
+template <class T>
+std::string accepts(const Setting& setting, const std::vector<T>& /*type*/) {
+  return accepts(setting, T{});
+}
+template <class T>
+Problem parse(const Setting& setting, std::string_view text, std::vector<T>& out) {
+  T value;
+  if (auto problem = parse(setting, text, value)) return problem;
+  if constexpr (Prefix<T>) {
+    const T whole{net::masked(value.address, value.length), value.length};
+    if (whole != value)
+      return quoted(text) + " has bits beyond the prefix's length; give " + net::to_text(whole) + " if that is meant";
+  }
+  if (out.size() >= setting.values_max)
+    return quoted(text) + " is one too many; give at most " + std::to_string(setting.values_max);
+  out.push_back(value);
+  return std::nullopt;
+}
+
+}  // namespace
+
+Problem set_value(const Setting& setting, Config& config, std::string_view text) {
+  return std::visit([&](auto* out) { return parse(setting, text, *out); }, setting.field(config));
+}
+
+void clear_values(const Setting& setting, Config& config) {
+  std::visit(
+      [](auto* out) {
+        if constexpr (is_list<std::remove_pointer_t<decltype(out)>>) out->clear();
+      },
+      setting.field(config));
+}
+
+std::vector<std::string> value_texts(const Setting& setting, const Config& config) {
+  Config copy = config;  // rows name places in a Config that may be written
+  return std::visit(
+      [&]<class T>(T* value) -> std::vector<std::string> {
+        if constexpr (is_list<T>) {
+          std::vector<std::string> out;
+          for (const auto& element : *value) out.push_back(net::to_text(element));
+          return out;
+        } else {
+          return {show(setting, *value)};
+        }
+      },
+      setting.field(copy));
+}
+
+std::string accepted(const Setting& setting) {
+  Config config;
+  return std::visit([&](const auto* value) { return accepts(setting, *value); }, setting.field(config));
+}
+
+std::string_view text_of(Unit unit) {
+  switch (unit) {
+    case Unit::bytes:
+      return "bytes";
+    case Unit::seconds:
+      return "seconds";
+    case Unit::microseconds:
+      return "microseconds";
+    case Unit::none:
+      break;
+  }
+  return "";
+}
+
+std::string_view text_of(Reload reload) { return reload == Reload::live ? "live" : "restart"; }
+
+}  // namespace portolan::control

@@ -1,0 +1,55 @@
+// Between DPDK's buffers and the pipeline's packets. A packet's context rides in its buffer's private area while the
+// buffer lies in a ring. Internal to dataplane/io.
+#pragma once
+
+#include <cstring>
+#include <new>
+#include <rte_mbuf.h>
+#include <rte_version.h>
+
+#include "dataplane/pipeline/packet.h"
+
+namespace portolan::io {
+
+inline constexpr uint16_t mbuf_private_bytes = RTE_ALIGN(sizeof(pipeline::Context), RTE_MBUF_PRIV_ALIGN);
+static_assert(RTE_PKTMBUF_HEADROOM >= pipeline::headroom_min_bytes);
+
+inline pipeline::Context& context_of(rte_mbuf& frame) {
+  return *static_cast<pipeline::Context*>(rte_mbuf_to_priv(&frame));
+}
+inline uint8_t* bytes_of(rte_mbuf& frame) { return static_cast<uint8_t*>(frame.buf_addr) + frame.data_off; }
+inline rte_mbuf* frame_of(const pipeline::Packet& packet) { return static_cast<rte_mbuf*>(packet.handle); }
+
+inline void describe(rte_mbuf& frame, const pipeline::Context& context, pipeline::Packet& packet) {
+  packet = {};
+  packet.data = bytes_of(frame);
+  packet.bytes = frame.data_len;
+  packet.headroom = rte_pktmbuf_headroom(&frame);
+  packet.tailroom = rte_pktmbuf_tailroom(&frame);
+  packet.context = context;
+  packet.handle = &frame;
+}
+
+// The packet's window becomes the buffer's.
+inline rte_mbuf& settle(const pipeline::Packet& packet) {
+  rte_mbuf& frame = *frame_of(packet);
+  frame.data_off = static_cast<uint16_t>(packet.data - static_cast<uint8_t*>(frame.buf_addr));
+  frame.data_len = static_cast<uint16_t>(packet.bytes);
+  frame.pkt_len = packet.bytes;
+  return frame;
+}
+
+class MbufBuffers final : public pipeline::Buffers {
+  rte_mempool& pool_;
+
+ public:
+  explicit MbufBuffers(rte_mempool& pool) : pool_(pool) {}
+  bool allocate(pipeline::Packet& packet) override {
+    rte_mbuf* frame = rte_pktmbuf_alloc(&pool_);
+    if (frame == nullptr) return false;
+    describe(*frame, {}, packet);
+    return true;
+  }
+};
+
+}  // namespace portolan::io

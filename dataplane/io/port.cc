@@ -1,0 +1,192 @@
+#include "dataplane/io/port.h"
+
+#include <algorithm>
+#include <limits>
+#include <rte_dev.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+
+#include "dataplane/io/eal.h"
+
+namespace portolan::io {
+
+namespace {
+
+using pipeline::Side;
+
+constexpr uint16_t descriptors = 512;
+constexpr uint16_t data_room_usual_bytes = mtu_max_bytes + 128 + RTE_PKTMBUF_HEADROOM;  // 128: link layer and spare
+constexpr uint16_t data_room_af_xdp_bytes = 3584;  // with the mbuf's own 256 octets within a page, as AF_XDP demands
+constexpr uint32_t af_xdp_frames_held = 4096;      // its fill and completion rings, whatever descriptors are asked for
+
+const char* name_of(Side side) { return side == Side::access ? "access" : "internet"; }
+
+rte_eth_dev_info info_of(uint16_t port) {
+  rte_eth_dev_info info{};
+  rte_eth_dev_info_get(port, &info);
+  return info;
+}
+
+// Hashing on what tells the owner, as far as the device can: the B4 from the access side, the pool address from the
+// internet. Where it can't leave out the other address, both: the pipeline hands over what went astray.
+uint64_t hash_types(Side side, uint64_t offered) {
+  const uint64_t ipv6 =
+      RTE_ETH_RSS_IPV6 | RTE_ETH_RSS_FRAG_IPV6 | RTE_ETH_RSS_NONFRAG_IPV6_OTHER | RTE_ETH_RSS_L3_SRC_ONLY;
+  const uint64_t ipv4 =
+      RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_FRAG_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_OTHER | RTE_ETH_RSS_L3_DST_ONLY;
+  return ((side == Side::access ? ipv6 : ipv4) | RTE_ETH_RSS_LEVEL_OUTERMOST) & offered;
+}
+
+// With DPDK's own words, the only place where a driver says why.
+std::string error_text(Side side, const Device& device, const std::string& what, int code) {
+  std::string text = std::string(name_of(side)) + " device " + device.name + ": " + what;
+  if (code != 0) text += std::string(" (") + rte_strerror(std::abs(code)) + ")";
+  if (const auto words = Eal::take_words(); !words.empty()) text += ": " + words;
+  return text;
+}
+
+}  // namespace
+
+std::string Port::error(const std::string& what, int code) const { return error_text(side_, device_, what, code); }
+
+net::Result<std::unique_ptr<Port>, std::string> Port::open(const Device& device, Side side, uint16_t mtu_bytes,
+                                                           unsigned workers) {
+  const auto fail = [&](const std::string& what, int code) {
+    return tl::unexpected(error_text(side, device, what, code));
+  };
+  Eal::forget_words();
+  if (device.is_virtual) {
+    const int status = rte_dev_probe(device.devargs.c_str());
+    if (status == -ENOTSUP || status == -ENODEV)
+      return fail("there is no driver " + device.driver + "; Debian has DPDK's drivers in the packages librte-net-*",
+                  0);
+    if (status != 0) return fail("the driver refused '" + device.devargs + "'", status);
+  }
+  uint16_t id = 0;
+  if (rte_eth_dev_get_port_by_name(device.name.c_str(), &id) != 0)
+    return fail("DPDK has no driver for it, or the kernel's driver still holds it ('dpdk-devbind.py --status-dev net')",
+                0);
+  auto port = std::unique_ptr<Port>(new Port(device, id, side, mtu_bytes));
+  const auto info = info_of(id);
+  port->receive_queues_ =
+      static_cast<uint16_t>(std::clamp<unsigned>(workers, 1, std::max<unsigned>(info.max_rx_queues, 1)));
+  port->transmit_queues_ =
+      static_cast<uint16_t>(std::clamp<unsigned>(workers, 1, std::max<unsigned>(info.max_tx_queues, 1)));
+  if (auto configured = port->configure(); !configured) return tl::unexpected(configured.error());
+  return port;
+}
+
+Port::~Port() {
+  stop();
+  rte_eth_dev_close(id_);
+}
+
+// Nothing is offloaded: a NIC that computes checksums would repair an inner one that is wrong (DSL-018).
+net::Result<void, std::string> Port::configure() {
+  const auto info = info_of(id_);
+  if (mtu_bytes_ < info.min_mtu || (info.max_mtu != 0 && mtu_bytes_ > info.max_mtu))
+    return tl::unexpected(error("mtu " + std::to_string(mtu_bytes_) + " is outside its " +
+                                    std::to_string(info.min_mtu) + "-" + std::to_string(info.max_mtu),
+                                0));
+  rte_eth_conf conf{};
+  conf.rxmode.mtu = mtu_bytes_;
+  if (receive_queues_ > 1) conf.rx_adv_conf.rss_conf.rss_hf = hash_types(side_, info.flow_type_rss_offloads);
+  if (conf.rx_adv_conf.rss_conf.rss_hf != 0) conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+  if (const int status = rte_eth_dev_configure(id_, receive_queues_, transmit_queues_, &conf); status != 0)
+    return tl::unexpected(error("refuses " + std::to_string(receive_queues_) + " receive and " +
+                                    std::to_string(transmit_queues_) + " transmit queues",
+                                status));
+  receive_descriptors_ = transmit_descriptors_ = descriptors;
+  rte_eth_dev_adjust_nb_rx_tx_desc(id_, &receive_descriptors_, &transmit_descriptors_);
+  return {};
+}
+
+net::Result<void, std::string> Port::set_up_queues(rte_mempool& pool) {
+  const auto node = static_cast<unsigned>(rte_eth_dev_socket_id(id_));
+  for (uint16_t queue = 0; queue < receive_queues_; ++queue)
+    if (const int status = rte_eth_rx_queue_setup(id_, queue, receive_descriptors_, node, nullptr, &pool); status != 0)
+      return tl::unexpected(error("receive queue " + std::to_string(queue) + " failed", status));
+  for (uint16_t queue = 0; queue < transmit_queues_; ++queue)
+    if (const int status = rte_eth_tx_queue_setup(id_, queue, transmit_descriptors_, node, nullptr); status != 0)
+      return tl::unexpected(error("transmit queue " + std::to_string(queue) + " failed", status));
+  return {};
+}
+
+net::Result<void, std::string> Port::set_mtu() {
+  const int status = rte_eth_dev_set_mtu(id_, mtu_bytes_);
+  if (status != 0 && status != -ENOTSUP)
+    return tl::unexpected(error("mtu " + std::to_string(mtu_bytes_) + " was refused", status));
+  return {};
+}
+
+net::Result<void, std::string> Port::start(rte_mempool& pool) {
+  Eal::forget_words();
+  if (auto done = set_up_queues(pool); !done) return done;
+  if (auto done = set_mtu(); !done) return done;
+  if (const int status = rte_eth_dev_start(id_); status != 0) return tl::unexpected(error("did not start", status));
+  started_ = true;
+  // Where there is such a mode, the device must be in it: addresses are answered for that are not its own.
+  if (const int status = rte_eth_promiscuous_enable(id_); status != 0 && status != -ENOTSUP)
+    return tl::unexpected(error("promiscuous mode was refused", status));
+  if (const int status = rte_eth_allmulticast_enable(id_); status != 0 && status != -ENOTSUP)
+    return tl::unexpected(error("all-multicast mode was refused", status));
+  return {};
+}
+
+void Port::stop() {
+  if (!started_) return;
+  rte_eth_dev_stop(id_);
+  started_ = false;
+}
+
+int Port::socket() const {
+  const int node = rte_eth_dev_socket_id(id_);
+  return node < 0 ? SOCKET_ID_ANY : node;
+}
+
+uint32_t Port::frames_held_max() const {
+  const uint32_t receive = device_.driver == "net_af_xdp" ? af_xdp_frames_held : receive_descriptors_;
+  return receive_queues_ * receive + uint32_t{transmit_queues_} * transmit_descriptors_;
+}
+
+uint16_t Port::data_room_bytes() const {
+  return device_.driver == "net_af_xdp" ? data_room_af_xdp_bytes : data_room_usual_bytes;
+}
+
+net::Mac Port::mac() const {
+  rte_ether_addr address{};
+  rte_eth_macaddr_get(id_, &address);
+  net::Mac mac;
+  std::ranges::copy(address.addr_bytes, mac.bytes.begin());
+  return mac;
+}
+
+InterfaceInfo Port::info() const {
+  rte_eth_link link{};
+  rte_eth_link_get_nowait(id_, &link);
+  rte_eth_stats stats{};
+  rte_eth_stats_get(id_, &stats);
+  const auto device = info_of(id_);
+  InterfaceInfo info;
+  info.device = device_.name;
+  info.driver = device.driver_name == nullptr ? "" : device.driver_name;
+  info.interface = device_.interface;
+  info.mac = mac();
+  info.mtu_bytes = mtu_bytes_;
+  info.link_up = link.link_status == RTE_ETH_LINK_UP;
+  info.speed_mbps = link.link_speed == RTE_ETH_SPEED_NUM_UNKNOWN ? 0 : link.link_speed;
+  info.numa_node = socket();
+  info.receive_queues = receive_queues_;
+  info.transmit_queues = transmit_queues_;
+  info.received = stats.ipackets;
+  info.received_bytes = stats.ibytes;
+  info.sent = stats.opackets;
+  info.sent_bytes = stats.obytes;
+  info.missed = stats.imissed;
+  info.no_buffer = stats.rx_nombuf;
+  info.receive_errors = stats.ierrors;
+  info.transmit_errors = stats.oerrors;
+  return info;
+}
+
+}  // namespace portolan::io

@@ -1,0 +1,58 @@
+// One side's device: found, given its queues and buffers, started, closed. Owner: the control thread; workers only poll
+// its queues, by `id` and queue number. Internal to dataplane/io.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "dataplane/io/device.h"
+#include "dataplane/io/interface.h"
+#include "dataplane/net/result.h"
+#include "dataplane/net/types.h"
+#include "dataplane/pipeline/packet.h"
+
+struct rte_mempool;
+
+namespace portolan::io {
+
+class Port {
+ public:
+  // Finds the device, or attaches it if it is virtual. Errors name the device and say why.
+  static net::Result<std::unique_ptr<Port>, std::string> open(const Device& device, pipeline::Side side,
+                                                              uint16_t mtu_bytes, unsigned workers);
+  ~Port();  // closes the device
+  Port(const Port&) = delete;
+  Port& operator=(const Port&) = delete;
+
+  // Queues, MTU, receive filters; frames come in buffers of `pool`. Then packets flow.
+  net::Result<void, std::string> start(rte_mempool& pool);
+  void stop();
+
+  [[nodiscard]] uint16_t id() const { return id_; }
+  [[nodiscard]] uint16_t receive_queues() const { return receive_queues_; }
+  [[nodiscard]] uint16_t transmit_queues() const { return transmit_queues_; }
+  [[nodiscard]] int socket() const;                // NUMA; SOCKET_ID_ANY if it is on none
+  [[nodiscard]] uint32_t frames_held_max() const;  // buffers its queues hold at most
+  [[nodiscard]] uint16_t data_room_bytes() const;  // of its buffers, headroom included
+  [[nodiscard]] net::Mac mac() const;
+  [[nodiscard]] InterfaceInfo info() const;
+
+ private:
+  Port(Device device, uint16_t id, pipeline::Side side, uint16_t mtu_bytes)
+      : device_(std::move(device)), id_(id), side_(side), mtu_bytes_(mtu_bytes) {}
+  net::Result<void, std::string> configure();
+  net::Result<void, std::string> set_mtu();
+  net::Result<void, std::string> set_up_queues(rte_mempool& pool);
+  [[nodiscard]] std::string error(const std::string& what, int code) const;
+
+  const Device device_;
+  const uint16_t id_;
+  const pipeline::Side side_;
+  const uint16_t mtu_bytes_;
+  uint16_t receive_queues_ = 1, transmit_queues_ = 1;
+  uint16_t receive_descriptors_ = 0, transmit_descriptors_ = 0;
+  bool started_ = false;
+};
+
+}  // namespace portolan::io

@@ -1,0 +1,248 @@
+#include "dataplane/io/worker_thread.h"
+
+#include <algorithm>
+#include <rte_cycles.h>
+#include <rte_ethdev.h>
+#include <rte_pause.h>
+#include <rte_prefetch.h>
+
+namespace portolan::io {
+
+using nat::Verdict;
+using pipeline::Fate;
+using pipeline::Packet;
+using pipeline::Side;
+
+namespace {
+
+constexpr std::array sides{Side::access, Side::internet};
+constexpr unsigned transmit_tries_max = 4;
+constexpr unsigned rounds_before_pause = 64, rounds_before_sleep = 1000;  // empty ones
+
+}  // namespace
+
+WorkerThread::WorkerThread(const WorkerSettings& settings, nat::Shard& shard, const pipeline::Gateways& gateways,
+                           const Clock& clock, const std::atomic<Phase>& phase)
+    : settings_(settings),
+      clock_(clock),
+      phase_(phase),
+      buffers_(*settings.pool),
+      worker_(settings.index, shard, gateways, buffers_),
+      commands_(commands_max, one_producer, settings.socket),
+      results_(commands_max, one_producer, settings.socket),
+      punts_(punts_max, one_producer, settings.socket),
+      hand_overs_(settings.workers) {
+  if (settings.workers > 1) handed_over_ = {handovers_max, many_producers, settings.socket};
+  for (const Side side : sides) {
+    if (way(side).takes_injected) outlet(side).injected = {injected_max, one_producer, settings.socket};
+    if (way(side).takes_relayed) outlet(side).relayed = {relayed_max, many_producers, settings.socket};
+  }
+}
+
+WorkerThread::~WorkerThread() {
+  std::array<rte_mbuf*, pipeline::burst_max> frames;
+  const auto empty = [&frames](Ring<rte_mbuf*>& ring) {
+    while (const size_t count = ring.take(frames)) rte_pktmbuf_free_bulk(frames.data(), static_cast<unsigned>(count));
+  };
+  empty(handed_over_);
+  empty(punts_);
+  for (auto& outlet : outlets_) empty(outlet.injected), empty(outlet.relayed);
+}
+
+bool WorkerThread::complete() const {
+  const bool outlets_complete = std::ranges::all_of(sides, [this](Side side) {
+    const auto& outlet = outlets_[static_cast<size_t>(side)];
+    return (outlet.injected || !way(side).takes_injected) && (outlet.relayed || !way(side).takes_relayed);
+  });
+  return commands_ && results_ && punts_ && (handed_over_ || settings_.workers == 1) && outlets_complete;
+}
+
+void WorkerThread::connect(std::span<const std::unique_ptr<WorkerThread>> workers, std::array<unsigned, 2> senders) {
+  for (const auto& worker : workers) peers_.push_back(&worker->handed_over_);
+  for (const Side side : sides)
+    if (!way(side).transmit_queue)
+      outlet(side).relay = &workers[senders[static_cast<size_t>(side)]]->outlet(side).relayed;
+}
+
+void WorkerThread::run() {
+  unsigned empty_rounds = 0;
+  while (phase_.load(std::memory_order_acquire) != Phase::ended) {
+    const bool worked = round();
+    worker_.counters().polls.add();
+    if (!worked) worker_.counters().polls_idle.add();
+    empty_rounds = worked ? 0 : empty_rounds + 1;
+    rest(empty_rounds);
+  }
+}
+
+bool WorkerThread::round() {
+  adopt_snapshot();
+  const uint32_t now_s = clock_.now_s();
+  size_t work = execute_commands(now_s);
+  for (const Side side : sides) work += take_for_transmission(side);
+  if (phase_.load(std::memory_order_relaxed) == Phase::running)
+    for (const Side side : sides) work += receive(side, now_s);
+  work += take_handed_over(now_s);
+  work += worker_.shard().expire(now_s, expired_per_round_max);
+  return work > 0;
+}
+
+void WorkerThread::adopt_snapshot() {
+  const auto* next = next_snapshot_.load(std::memory_order_acquire);
+  if (next == snapshot_.load(std::memory_order_relaxed)) return;
+  worker_.use(*next);
+  snapshot_.store(next, std::memory_order_release);  // between bursts: whoever sees it may free the one before
+}
+
+// Takes no more than there is room to answer, so that no answer is ever lost.
+size_t WorkerThread::execute_commands(uint32_t now_s) {
+  std::array<nat::Command, commands_per_round_max> commands;
+  const size_t count = commands_.take(std::span(commands).first(std::min(commands.size(), results_.room())));
+  for (size_t i = 0; i < count; ++i) results_.put(worker_.shard().execute(commands[i], now_s));
+  return count;
+}
+
+size_t WorkerThread::receive(Side side, uint32_t now_s) {
+  if (!way(side).receive_queue) return 0;
+  std::array<rte_mbuf*, pipeline::burst_max> frames;
+  const size_t count = rte_eth_rx_burst(way(side).port, *way(side).receive_queue, frames.data(), pipeline::burst_max);
+  if (count == 0) return 0;
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < count; ++i) {
+    rte_prefetch0(bytes_of(*frames[i]));
+    bytes += frames[i]->pkt_len;
+  }
+  auto& counters = worker_.counters().side(side);
+  counters.received.add(count);
+  counters.received_bytes.add(bytes);
+  pipeline::Context context;
+  context.side = side;
+  for (size_t i = 0; i < count; ++i)
+    if (make_linear(*frames[i], side)) describe(*frames[i], context, burst_.packets[burst_.count++]);
+  process(now_s);
+  return count;
+}
+
+// The pipeline reads straight memory. Buffers hold the largest frame, so only a strange driver comes here.
+bool WorkerThread::make_linear(rte_mbuf& frame, Side side) {
+  if (frame.nb_segs == 1 || rte_pktmbuf_linearize(&frame) == 0) return true;
+  rte_mbuf* dropped = &frame;
+  drop({&dropped, 1}, side == Side::access ? Verdict::malformed_ipv6 : Verdict::malformed_ipv4);
+  return false;
+}
+
+size_t WorkerThread::take_handed_over(uint32_t now_s) {
+  std::array<rte_mbuf*, pipeline::burst_max> frames;
+  const size_t count = handed_over_.take(frames);
+  if (count == 0) return 0;
+  for (size_t i = 0; i < count; ++i) rte_prefetch0(bytes_of(*frames[i]));
+  for (size_t i = 0; i < count; ++i) describe(*frames[i], context_of(*frames[i]), burst_.packets[burst_.count++]);
+  worker_.counters().handed_in.add(count);
+  process(now_s);
+  return count;
+}
+
+// Frames that need no processing: the control thread's, and other workers' without a transmit queue, which counted them
+// as received and left it to this worker to count them as sent.
+size_t WorkerThread::take_for_transmission(Side side) {
+  std::array<rte_mbuf*, pipeline::burst_max> frames;
+  const size_t injected = outlet(side).injected.take(frames);
+  worker_.counters().injected.add(injected);
+  transmit(side, std::span(frames).first(injected));
+  const size_t relayed = outlet(side).relayed.take(frames);
+  transmit(side, std::span(frames).first(relayed));
+  return injected + relayed;
+}
+
+void WorkerThread::process(uint32_t now_s) {
+  worker_.process(burst_, now_s);
+  for (size_t i = 0; i < burst_.count; ++i) carry_out(burst_.packets[i]);
+  for (size_t i = 0; i < burst_.fragment_count; ++i) carry_out(burst_.fragments[i]);
+  pass_on();
+  burst_.count = burst_.fragment_count = 0;
+}
+
+void WorkerThread::carry_out(Packet& packet) {
+  switch (packet.context.fate) {
+    case Fate::send:
+      return carry_out_send(packet);
+    case Fate::punt:
+      return carry_out_punt(packet);
+    case Fate::hand_over:
+      return carry_out_hand_over(packet);
+    case Fate::drop:
+    case Fate::undecided:
+      break;
+  }
+  pipeline::account(worker_.counters(), packet);
+  rte_pktmbuf_free(frame_of(packet));
+}
+
+void WorkerThread::carry_out_send(Packet& packet) {
+  Batch& batch = outlet(packet.way_out).batch;
+  batch.frames[batch.count++] = &settle(packet);
+}
+
+void WorkerThread::carry_out_punt(Packet& packet) {
+  rte_mbuf& frame = settle(packet);
+  context_of(frame) = packet.context;
+  if (!punts_.put(&frame)) {
+    packet.drop(Verdict::punt_full);
+    rte_pktmbuf_free(&frame);
+  }
+  pipeline::account(worker_.counters(), packet);
+}
+
+void WorkerThread::carry_out_hand_over(Packet& packet) {
+  rte_mbuf& frame = settle(packet);
+  context_of(frame) = packet.context;
+  Batch& batch = hand_overs_[packet.context.target];
+  batch.frames[batch.count++] = &frame;
+}
+
+void WorkerThread::pass_on() {
+  for (const Side side : sides) transmit(side, outlet(side).batch.take());
+  for (size_t target = 0; target < hand_overs_.size(); ++target) {
+    const auto frames = hand_overs_[target].take();
+    if (frames.empty()) continue;
+    const size_t taken = peers_[target]->put(frames);
+    worker_.counters().handed_out.add(taken);
+    drop(frames.subspan(taken), Verdict::handover_full);
+  }
+}
+
+void WorkerThread::transmit(Side side, std::span<rte_mbuf*> frames) {
+  if (frames.empty()) return;
+  if (!way(side).transmit_queue) return drop(frames.subspan(outlet(side).relay->put(frames)), Verdict::transmit_full);
+  std::array<uint32_t, std::tuple_size_v<decltype(Batch::frames)>> bytes;  // the device frees what it takes
+  std::ranges::transform(frames, bytes.begin(), [](const rte_mbuf* frame) { return frame->pkt_len; });
+  size_t taken = 0;
+  for (unsigned tries = 0; taken < frames.size() && tries < transmit_tries_max; ++tries) {
+    const auto rest = frames.subspan(taken);
+    taken +=
+        rte_eth_tx_burst(way(side).port, *way(side).transmit_queue, rest.data(), static_cast<uint16_t>(rest.size()));
+  }
+  auto& counters = worker_.counters().side(side);
+  counters.sent.add(taken);
+  uint64_t sent_bytes = 0;
+  for (size_t i = 0; i < taken; ++i) sent_bytes += bytes[i];
+  counters.sent_bytes.add(sent_bytes);
+  drop(frames.subspan(taken), Verdict::transmit_full);
+}
+
+void WorkerThread::drop(std::span<rte_mbuf*> frames, Verdict verdict) {
+  if (frames.empty()) return;
+  worker_.counters().dropped[verdict].add(frames.size());
+  rte_pktmbuf_free_bulk(frames.data(), static_cast<unsigned>(frames.size()));
+}
+
+// Spinning is for servers; a laptop gets its CPU back after a millisecond without packets.
+void WorkerThread::rest(unsigned empty_rounds) const {
+  if (empty_rounds < rounds_before_pause) return;
+  if (empty_rounds < rounds_before_sleep || settings_.idle_sleep_us == 0)
+    rte_pause();
+  else
+    rte_delay_us_sleep(settings_.idle_sleep_us);
+}
+
+}  // namespace portolan::io
