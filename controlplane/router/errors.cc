@@ -35,7 +35,7 @@ Outcome Router::on_punted_for_error(const Arrival& arrival) {
     const auto packet = view_ipv6(from(arrival.frame, context.outer_offset));
     return packet ? send_error(arrival, *packet, error_for(context)) : Outcome::malformed;
   }
-  const auto packet = view_ipv4(from(arrival.frame, context.l3_offset));
+  const auto packet = view_ipv4(from(arrival.frame, context.hairpin ? 0 : context.l3_offset));
   return packet ? send_error(arrival, *packet, error_for(context)) : Outcome::malformed;
 }
 

@@ -197,7 +197,7 @@ net::Result<std::unique_ptr<Dataplane>, std::string> Dataplane::open(const Datap
     const PortSettings& port = side == Side::access ? settings.access : settings.internet;
     auto device = parse_device(port.device, port.mtu_bytes);
     if (!device) return tl::unexpected(std::move(device.error()));
-    if (auto obstacle = find_obstacle(*device)) return tl::unexpected(std::move(*obstacle));
+    if (auto obstacle = find_obstacle(*device, port.mtu_bytes)) return tl::unexpected(std::move(*obstacle));
     if (!device->is_virtual) eal.pci_devices.push_back(device->devargs);
     devices[static_cast<size_t>(side)] = std::move(*device);
   }

@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <linux/capability.h>
 #include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -43,8 +45,9 @@ void add_default(Device& device, std::string_view key, std::string_view value) {
 
 void add_defaults(Device& device, uint16_t mtu_bytes) {
   if (device.driver == af_packet && mtu_bytes > af_packet_mtu_max_bytes) {
-    add_default(device, "blocksz", "16384");
-    add_default(device, "framesz", "16384");
+    // Frames that fit our buffers, and blocks of 32 of them: the driver wants no gap, the kernel whole pages.
+    add_default(device, "blocksz", "299008");
+    add_default(device, "framesz", "9344");
   }
   if (device.driver == af_xdp) {
     add_default(device, "start_queue", "0");
@@ -71,6 +74,21 @@ std::optional<std::string> find_missing_capability(const Device& device) {
   if (device.driver == af_xdp && !has_capability(CAP_SYS_ADMIN)) need(CAP_BPF, "CAP_BPF");
   if (missing.empty()) return std::nullopt;
   return "device " + device.name + " needs " + missing + ": run as root or grant it (AmbientCapabilities= in systemd)";
+}
+
+// Asked of the kernel and not of /sys/class/net, which shows the namespace it was mounted in.
+std::optional<std::string> find_interface_obstacle(const Device& device, uint16_t mtu_bytes) {
+  const std::string what = "device " + device.name + ": ", &interface = device.interface;
+  if (interface.size() >= IFNAMSIZ || if_nametoindex(interface.c_str()) == 0)
+    return what + "there is no interface " + interface + " here; 'ip link' lists them";
+  ifreq request{};
+  std::ranges::copy(interface, request.ifr_name);
+  const int handle = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const bool answered = handle >= 0 && ioctl(handle, SIOCGIFMTU, &request) == 0;
+  if (handle >= 0) close(handle);
+  if (!answered || request.ifr_mtu >= mtu_bytes) return std::nullopt;
+  return what + "mtu " + std::to_string(mtu_bytes) + " is more than interface " + interface + " has: ip link set " +
+         interface + " mtu " + std::to_string(mtu_bytes);
 }
 
 }  // namespace
@@ -112,12 +130,10 @@ std::optional<std::string> find_conflict(const Device& access, const Device& int
   return std::nullopt;
 }
 
-std::optional<std::string> find_obstacle(const Device& device) {
+std::optional<std::string> find_obstacle(const Device& device, uint16_t mtu_bytes) {
   if (device.is_virtual) {
-    // By index and not by /sys/class/net, which shows the namespace it was mounted in.
-    if (!device.interface.empty() && if_nametoindex(device.interface.c_str()) == 0)
-      return "device " + device.name + ": there is no interface " + device.interface + " here; 'ip link' lists them";
-    return find_missing_capability(device);
+    auto obstacle = device.interface.empty() ? std::nullopt : find_interface_obstacle(device, mtu_bytes);
+    return obstacle ? obstacle : find_missing_capability(device);
   }
   std::error_code error;
   const auto path = std::filesystem::path("/sys/bus/pci/devices") / device.name;

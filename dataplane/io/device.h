@@ -17,7 +17,7 @@ inline constexpr uint16_t mtu_max_bytes = 9216;
 struct Device {
   std::string name;       // as DPDK calls it: net_af_packet0, 0000:03:00.0
   std::string driver;     // net_af_packet; empty: PCI, the driver is found by its identifiers
-  std::string interface;  // the kernel's name of the interface behind it; empty: none
+  std::string interface;  // the kernel's, behind it, whose MTU is the kernel's affair; empty: none
   std::string devargs;    // name and arguments, our defaults added
   bool is_virtual = false;
 };
@@ -28,8 +28,8 @@ net::Result<Device, std::string> parse_device(std::string_view text, uint16_t mt
 // Why these two can't be used together, if so.
 std::optional<std::string> find_conflict(const Device& access, const Device& internet);
 
-// Why this machine or this process can't open the device, if that can be seen from outside.
-std::optional<std::string> find_obstacle(const Device& device);
+// Why this machine or this process can't use the device with this MTU, if that can be seen from outside.
+std::optional<std::string> find_obstacle(const Device& device, uint16_t mtu_bytes);
 
 // Largest MTU the device's buffers allow.
 uint16_t mtu_limit_bytes(const Device& device);

@@ -87,6 +87,12 @@ class StdoutMuted {
   StdoutMuted& operator=(const StdoutMuted&) = delete;
 };
 
+// EAL makes a directory for its files even when told to make none, and forgets it.
+void leave_nothing() {
+  if (const char* folder = rte_eal_get_runtime_dir(); folder != nullptr) rmdir(folder);
+  redirect_log({});
+}
+
 int initialize(std::vector<char*>& argv) {
   const StdoutMuted muted;
   return rte_eal_init(static_cast<int>(argv.size()) - 1, argv.data());
@@ -226,7 +232,7 @@ net::Result<std::unique_ptr<Eal>, std::string> Eal::start(const EalPlan& plan, L
     for (const auto& argument : plan.arguments) command += ' ' + argument;
     std::string error = std::string("EAL did not start (") + rte_strerror(rte_errno) + "): " + take_words() +
                         "; its arguments were" + command;
-    redirect_log({});
+    leave_nothing();
     return tl::unexpected(std::move(error));
   }
   return std::unique_ptr<Eal>(new Eal);
@@ -234,7 +240,7 @@ net::Result<std::unique_ptr<Eal>, std::string> Eal::start(const EalPlan& plan, L
 
 Eal::~Eal() {
   rte_eal_cleanup();
-  redirect_log({});
+  leave_nothing();
 }
 
 std::string Eal::take_words() {

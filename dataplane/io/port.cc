@@ -57,7 +57,7 @@ net::Result<std::unique_ptr<Port>, std::string> Port::open(const Device& device,
   Eal::forget_words();
   if (device.is_virtual) {
     const int status = rte_dev_probe(device.devargs.c_str());
-    if (status == -ENOTSUP || status == -ENODEV)
+    if (status == -ENOTSUP || status == -ENODEV || status == -EFAULT)  // the last: no bus knows the name
       return fail("there is no driver " + device.driver + "; Debian has DPDK's drivers in the packages librte-net-*",
                   0);
     if (status != 0) return fail("the driver refused '" + device.devargs + "'", status);
@@ -84,12 +84,13 @@ Port::~Port() {
 // Nothing is offloaded: a NIC that computes checksums would repair an inner one that is wrong (DSL-018).
 net::Result<void, std::string> Port::configure() {
   const auto info = info_of(id_);
-  if (mtu_bytes_ < info.min_mtu || (info.max_mtu != 0 && mtu_bytes_ > info.max_mtu))
+  const bool sets_mtu = device_.interface.empty();
+  if (sets_mtu && (mtu_bytes_ < info.min_mtu || (info.max_mtu != 0 && mtu_bytes_ > info.max_mtu)))
     return tl::unexpected(error("mtu " + std::to_string(mtu_bytes_) + " is outside its " +
                                     std::to_string(info.min_mtu) + "-" + std::to_string(info.max_mtu),
                                 0));
   rte_eth_conf conf{};
-  conf.rxmode.mtu = mtu_bytes_;
+  if (sets_mtu) conf.rxmode.mtu = mtu_bytes_;
   if (receive_queues_ > 1) conf.rx_adv_conf.rss_conf.rss_hf = hash_types(side_, info.flow_type_rss_offloads);
   if (conf.rx_adv_conf.rss_conf.rss_hf != 0) conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
   if (const int status = rte_eth_dev_configure(id_, receive_queues_, transmit_queues_, &conf); status != 0)
@@ -113,6 +114,7 @@ net::Result<void, std::string> Port::set_up_queues(rte_mempool& pool) {
 }
 
 net::Result<void, std::string> Port::set_mtu() {
+  if (!device_.interface.empty()) return {};  // find_obstacle() has looked at the kernel's
   const int status = rte_eth_dev_set_mtu(id_, mtu_bytes_);
   if (status != 0 && status != -ENOTSUP)
     return tl::unexpected(error("mtu " + std::to_string(mtu_bytes_) + " was refused", status));
