@@ -122,7 +122,8 @@ size_t PcpFront::subscriber_cleared(const net::Ipv6& subscriber) {
       clients.push_back(mapping.client);
   });
   const size_t forgotten = server_.forget(subscriber);
-  const pcp::Message announcement = server_.announce(now_());
+  server_.restart_epoch(subscriber, now_());
+  const pcp::Message announcement = server_.announce(subscriber, now_());
   for (const auto& client : clients)
     router_->send_pcp(datagram_to(client, snapshot_.softwire.aftr_addresses.front()),
                       {announcement.data(), announcement.size()});

@@ -120,7 +120,7 @@ Outcome Server::judge(const Exchange& exchange) {
 Outcome Server::announce_requested(const Exchange& exchange, const Request& request) {
   if (const auto options = options_of(request); !options) return refuse(exchange, options.error());
   ++counters_[Code::success];
-  return Reply{exchange.source, announce(exchange.now_s)};
+  return Reply{exchange.source, announce(subscriber_of(exchange.source.b4), exchange.now_s)};
 }
 
 Outcome Server::map_requested(const Exchange& exchange, const Request& request) {
@@ -174,7 +174,8 @@ Outcome Server::judge_map(const MapExchange& map) {
   if (const auto refused = refusal_of(map, entry)) return refuse(map.exchange, *refused);
   // Deleting what cannot exist, all ports included (PCP-175): it is gone.
   if (!can_be_mapped(map.request.map))
-    return Reply{map.exchange.source, success(map.request.map, map.options, 0, map.exchange.now_s)};
+    return Reply{map.exchange.source,
+                 success(map.exchange.source, map.request.map, map.options, 0, map.exchange.now_s)};
   return send(map, entry);
 }
 
@@ -263,7 +264,7 @@ Message Server::complete_open(Entries::iterator at, const Pending& pending, cons
   const Code code = code_of(result.status, pending.command.exact);
   if (code != Code::success) {  // an error changes nothing (§7.3)
     if (!at->second.granted) entries_.erase(at);
-    return error(pending.request, refusal(code, true), now_s);
+    return error(pending.source, pending.request, refusal(code, true), now_s);
   }
   const auto& before = at->second.granted;
   if (before && before->mapping.outside != result.outside) ++counters_[Event::moved];
@@ -272,7 +273,7 @@ Message Server::complete_open(Entries::iterator at, const Pending& pending, cons
   MapBody map = pending.map;
   map.external_address = mapped(result.outside.address);
   map.external_port = result.outside.port;
-  return success(map, pending.options, lifetime_s, now_s);
+  return success(pending.source, map, pending.options, lifetime_s, now_s);
 }
 
 // Suggested fields come back as assigned ones (§15.1); the lifetime is what outbound traffic still keeps the mapping
@@ -284,7 +285,8 @@ Message Server::complete_end(Entries::iterator at, const Pending& pending, const
       implicit || result.status == CommandResult::Status::done || result.status == CommandResult::Status::unknown;
   if (!ended || (implicit && !pending.known)) {  // outbound mappings are not PCP's to delete (§15.1)
     if (!at->second.granted) entries_.erase(at);
-    return error(pending.request, refusal(ended ? Code::not_authorized : Code::no_resources, true), now_s);
+    return error(pending.source, pending.request, refusal(ended ? Code::not_authorized : Code::no_resources, true),
+                 now_s);
   }
   if (at->second.granted && result.lifetime_s > 0) {
     // Its nonce is kept, so that the deletion's duplicates are answered alike (§15.1).
@@ -295,7 +297,7 @@ Message Server::complete_end(Entries::iterator at, const Pending& pending, const
   } else {
     revoke(at);
   }
-  return success(pending.map, pending.options, result.lifetime_s, now_s);
+  return success(pending.source, pending.map, pending.options, result.lifetime_s, now_s);
 }
 
 // --- the table ---
@@ -327,6 +329,21 @@ size_t Server::forget(const net::Ipv6& subscriber) {
   return before - size();
 }
 
+uint32_t Server::epoch_s(const net::Ipv6& subscriber, uint64_t now_s) const {
+  const auto own = epoch_starts_.find(subscriber);
+  return static_cast<uint32_t>(now_s - (own == epoch_starts_.end() ? epoch_start_s_ : own->second));
+}
+
+void Server::restart_epoch(uint64_t now_s) {
+  epoch_start_s_ = now_s;
+  epoch_starts_.clear();
+}
+
+void Server::restart_epoch(const net::Ipv6& subscriber, uint64_t now_s) {
+  if (epoch_starts_.size() == own_epochs_max) return restart_epoch(now_s);
+  epoch_starts_[subscriber] = now_s;
+}
+
 size_t Server::forget_all() {
   const size_t before = size();
   while (!by_expiry_.empty()) revoke(entries_.find(by_expiry_.begin()->second));
@@ -341,21 +358,22 @@ Outcome Server::drop(Event event) {
 }
 
 Outcome Server::refuse(const Exchange& exchange, const Refusal& refusal) {
-  return Reply{exchange.source, error(exchange.bytes, refusal, exchange.now_s)};
+  return Reply{exchange.source, error(exchange.source, exchange.bytes, refusal, exchange.now_s)};
 }
 
 Outcome Server::refuse(const Exchange& exchange, Code code, bool parsed) {
   return refuse(exchange, refusal(code, parsed));
 }
 
-Message Server::error(std::span<const uint8_t> request, const Refusal& refusal, uint64_t now_s) {
+Message Server::error(const Source& to, std::span<const uint8_t> request, const Refusal& refusal, uint64_t now_s) {
   ++counters_[refusal.code];
-  return build_error_response(request, refusal, epoch_s(now_s));
+  return build_error_response(request, refusal, epoch_s(subscriber_of(to.b4), now_s));
 }
 
-Message Server::success(const MapBody& map, const Options& options, uint32_t lifetime_s, uint64_t now_s) {
+Message Server::success(const Source& to, const MapBody& map, const Options& options, uint32_t lifetime_s,
+                        uint64_t now_s) {
   ++counters_[Code::success];
-  return build_map_response(map, options, lifetime_s, epoch_s(now_s));
+  return build_map_response(map, options, lifetime_s, epoch_s(subscriber_of(to.b4), now_s));
 }
 
 }  // namespace portolan::pcp

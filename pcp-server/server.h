@@ -87,10 +87,16 @@ class Server {
   size_t forget_all();
 
   [[nodiscard]] uint32_t epoch_s(uint64_t now_s) const { return static_cast<uint32_t>(now_s - epoch_start_s_); }
+  [[nodiscard]] uint32_t epoch_s(const net::Ipv6& subscriber, uint64_t now_s) const;
   // State was lost, or outside addresses changed (§8.5); announce() tells the clients.
-  void restart_epoch(uint64_t now_s) { epoch_start_s_ = now_s; }
+  void restart_epoch(uint64_t now_s);
+  // … of one subscriber only, so that nobody else renews for it (§8.5 allows one epoch per client). Of the first
+  // own_epochs_max subscribers; after that everybody's starts anew.
+  void restart_epoch(const net::Ipv6& subscriber, uint64_t now_s);
   // Unsolicited ANNOUNCE (§14.1.3), to be sent to each mapping's client: multicast does not reach across softwires.
-  [[nodiscard]] Message announce(uint64_t now_s) const { return build_announce_response(epoch_s(now_s)); }
+  [[nodiscard]] Message announce(const net::Ipv6& subscriber, uint64_t now_s) const {
+    return build_announce_response(epoch_s(subscriber, now_s));
+  }
 
   [[nodiscard]] net::Ipv6 subscriber_of(const net::Ipv6& b4) const;
   [[nodiscard]] size_t size() const { return by_expiry_.size(); }  // mappings
@@ -156,11 +162,13 @@ class Server {
   Outcome drop(Event event);
   Outcome refuse(const Exchange& exchange, const Refusal& refusal);
   Outcome refuse(const Exchange& exchange, Code code, bool parsed = false);
-  Message error(std::span<const uint8_t> request, const Refusal& refusal, uint64_t now_s);
-  Message success(const MapBody& map, const Options& options, uint32_t lifetime_s, uint64_t now_s);
+  Message error(const Source& to, std::span<const uint8_t> request, const Refusal& refusal, uint64_t now_s);
+  Message success(const Source& to, const MapBody& map, const Options& options, uint32_t lifetime_s, uint64_t now_s);
 
   Settings settings_;
+  static constexpr size_t own_epochs_max = 65'536;
   uint64_t epoch_start_s_;
+  std::map<net::Ipv6, uint64_t> epoch_starts_;  // of subscribers whose own began later
   RateLimit rate_limit_;
   Counters counters_;
   Entries entries_;

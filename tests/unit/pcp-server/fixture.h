@@ -1,0 +1,120 @@
+// What the PCP server's tests share: a server and a translator joined, requests in a few words, and the checks that
+// hold for every reply.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <optional>
+#include <utility>
+
+#include "dataplane/net/text.h"
+#include "pcp-server/server.h"
+#include "tests/unit/pcp-server/translator.h"
+
+namespace portolan::pcp::test {
+
+inline net::Ipv6 ipv6(std::string_view text) { return net::parse_ipv6(text).value(); }
+inline net::Ipv4 ipv4(std::string_view text) { return net::parse_ipv4(text).value(); }
+inline net::Ipv6 as_mapped(std::string_view text) { return net::mapped(ipv4(text)); }
+inline net::Port port(uint16_t number) { return {number}; }
+inline Nonce nonce(uint8_t fill) {
+  Nonce out;
+  out.fill(fill);
+  return out;
+}
+
+template <class T, class E>
+std::optional<E> error_of(const net::Result<T, E>& result) {
+  return result ? std::nullopt : std::optional{result.error()};
+}
+
+inline Source softwire(std::string_view b4 = "2001:db8:100:1::1", std::string_view inner = "10.0.0.10") {
+  return {ipv6(b4), ipv4(inner), as_mapped("192.0.0.1"), port(40000)};
+}
+inline Source plain(std::string_view b4 = "2001:db8:100:1::1") {
+  return {ipv6(b4), std::nullopt, ipv6("2001:db8:a::1"), port(40001)};
+}
+inline net::Ipv6 client_of(const Source& source) { return source.inner ? net::mapped(*source.inner) : source.b4; }
+
+// MAP(protocol, internal port, suggested port, any address, lifetime) with nonce 0xaa.
+inline MapRequest map_of(net::Protocol protocol, uint16_t internal, uint16_t suggested = 0,
+                         uint32_t lifetime_s = 3600) {
+  MapRequest out;
+  out.nonce = nonce(0xaa);
+  out.protocol = protocol;
+  out.internal_port = port(internal);
+  out.suggested_port = port(suggested);
+  out.lifetime_s = lifetime_s;
+  return out;
+}
+inline MapRequest udp(uint16_t internal, uint16_t suggested = 0, uint32_t lifetime_s = 3600) {
+  return map_of(net::Protocol::udp, internal, suggested, lifetime_s);
+}
+
+// Appends an option byte for byte, padded with `padding`.
+inline void add_option(Message& message, uint8_t code, const std::vector<uint8_t>& data, uint8_t padding = 0) {
+  append(message, OptionHeader{code, 0, static_cast<uint16_t>(data.size())});
+  message.insert(message.end(), data.begin(), data.end());
+  message.resize(padded(message.size()), padding);
+}
+
+struct PcpServer : testing::Test {
+  static constexpr uint64_t start_s = 5'000;
+  Settings settings;
+  Server server{settings, start_s, 42};
+  Translator translator;
+  uint64_t now_s = start_s + 100;
+
+  // One request, commands carried out at once.
+  std::optional<Message> ask(const Message& request, const Source& source = softwire()) {
+    Outcome outcome = server.handle(request, source, now_s);
+    if (std::holds_alternative<std::monostate>(outcome)) return std::nullopt;
+    if (const auto* command = std::get_if<Command>(&outcome)) {
+      last_command = *command;
+      outcome = server.complete(translator.execute(*command, now_s), now_s).value();
+    }
+    auto& [to, message] = std::get<Reply>(outcome);
+    EXPECT_EQ(to, source);
+    check(request, message);
+    return message;
+  }
+
+  // PCP-002, PCP-003, PCP-215: what every reply obeys.
+  void check(const Message& request, const Message& reply) const {
+    ASSERT_GE(reply.size(), sizeof(ResponseHeader));
+    EXPECT_LE(reply.size(), message_bytes_max);
+    EXPECT_EQ(reply.size() % 4, 0U);
+    EXPECT_LE(reply.size(), std::max(padded(request.size()), sizeof(ResponseHeader)));
+    EXPECT_EQ(reply[0], 2);
+    EXPECT_EQ(reply[1], request[1] | 0x80);
+    EXPECT_EQ(reply[2], 0);
+    net::Reader in{std::span(reply).subspan(8)};
+    EXPECT_EQ(in.read<net::be32>(), now_s - start_s);
+  }
+
+  Response map(const MapRequest& request, const Source& source = softwire()) {
+    const auto reply = ask(build_map_request(client_of(source), request), source);
+    EXPECT_TRUE(reply);
+    const auto response = parse_response(reply.value());
+    EXPECT_TRUE(response);
+    return response.value();
+  }
+  Code code_of(const Message& request, const Source& source = softwire()) {
+    const auto reply = ask(request, source);
+    return reply ? Code{reply->at(3)} : Code{0xff};
+  }
+  Code code_of(const MapRequest& request, const Source& source = softwire()) { return map(request, source).code; }
+
+  void configure(Settings changed) {
+    settings = std::move(changed);
+    server.configure(settings);
+  }
+
+  std::optional<Command> last_command;
+};
+
+inline MappingKey key_of(uint16_t internal, std::string_view inner = "10.0.0.10",
+                         net::Protocol protocol = net::Protocol::udp) {
+  return {ipv6("2001:db8:100::"), ipv4(inner), port(internal), protocol};
+}
+
+}  // namespace portolan::pcp::test
