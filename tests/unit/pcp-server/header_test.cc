@@ -207,7 +207,7 @@ TEST_F(PcpServer, PCP_190_PCP_191_epoch) {
 }
 
 TEST_F(PcpServer, PCP_193_one_subscribers_epoch_starts_anew_alone) {
-  const auto epoch = [&](const Source& of) { return parse_response(ask(valid_announce(of), of).value())->epoch_s; };
+  const auto epoch = [&](const Source& of) { return parse_response(ask(valid_announce(), of).value())->epoch_s; };
   const Source cleared = softwire("2001:db8:100:1::1"), other = softwire("2001:db8:200:1::1");
   server.restart_epoch(server.subscriber_of(cleared.b4), now_s);
   now_s += 5;
@@ -226,10 +226,10 @@ TEST(PcpServerEpoch, PCP_191_continues_from_before_the_clock) {
 }
 
 TEST_F(PcpServer, PCP_194_PCP_195_announce) {
-  EXPECT_EQ(ask(valid_announce()), server.announce(now_s));
+  EXPECT_EQ(ask(valid_announce()), server.announce(server.subscriber_of(softwire().b4), now_s));
   Message lifetime_77 = valid_announce();
   lifetime_77[7] = 77;
-  EXPECT_EQ(ask(lifetime_77), server.announce(now_s));
+  EXPECT_EQ(ask(lifetime_77), server.announce(server.subscriber_of(softwire().b4), now_s));
   Message wrong_client = valid_announce();
   wrong_client[23] ^= 1;
   EXPECT_EQ(code_of(wrong_client), Code::address_mismatch);

@@ -1,0 +1,75 @@
+// The running client: joins PCP client, detector and updater to sockets, timers, signals and the state file. One
+// thread; all state is a member here or of the parts, and changes only in handlers of the io_context.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ddns-client-ref/change_detector.h"
+#include "ddns-client-ref/config.h"
+#include "ddns-client-ref/http_client.h"
+#include "ddns-client-ref/pcp_client.h"
+#include "ddns-client-ref/pcp_socket.h"
+#include "ddns-client-ref/state_file.h"
+#include "ddns-client-ref/updater.h"
+
+namespace portolan::ddns {
+
+enum class Mode : uint8_t { daemon, once };
+
+class Agent {
+ public:
+  static net::Result<std::unique_ptr<Agent>, std::string> make(const Config& config, Mode mode);
+  // Until a signal, or in mode once until every service is registered or has failed. True: all went well.
+  bool run();
+  // In mode once: a line for each service.
+  [[nodiscard]] std::string summary() const;
+  [[nodiscard]] bool resolving() const { return http_->resolving(); }
+
+ private:
+  struct Watch {  // of one service, for --once and the log
+    std::string note;
+    bool refused = false;
+  };
+
+  Agent(const Config& config, Mode mode);
+  void restore(Time now);
+  std::vector<MappingSpec> specs(const State& saved, Time now) const;
+
+  void step();  // everything that is due, then sleep until the next thing
+  void keep_path(Time now);
+  void handle_pcp(Time now);
+  void handle_updates(Time now);
+  void log(const PcpEvent& event);
+  void log(const UpdateEvent& event);
+  void save();
+  void arm(Time now);
+  void wait_for_signal();
+  void begin_stop(Time now);
+  [[nodiscard]] bool finished(Time now) const;
+  [[nodiscard]] bool all_decided() const;
+
+  Config config_;
+  Mode mode_;
+  boost::asio::io_context io_{1};
+  boost::asio::steady_timer timer_{io_};
+  boost::asio::signal_set signals_{io_};
+  PcpSocket socket_;
+  std::unique_ptr<HttpClient> http_;
+  std::unique_ptr<UpdateProtocol> protocol_;
+  PcpClient pcp_;
+  std::unique_ptr<ChangeDetector> detector_;
+  Updater updater_;
+  std::vector<MappingSpec> specs_;
+  std::vector<Watch> watches_;
+  std::optional<net::Ipv6> own_address_;  // empty: no path to the PCP server yet
+  Time next_path_check_ = Time::min();
+  Time give_up_ = never;  // stopping, or the end of mode once
+  bool stopping_ = false;
+};
+
+}  // namespace portolan::ddns

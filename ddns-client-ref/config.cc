@@ -1,0 +1,306 @@
+// Rows, one per key; the loader walks the file, finds the row, and collects every error with its line.
+#include "ddns-client-ref/config.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <fstream>
+#include <map>
+#include <set>
+#include <sstream>
+
+#include "dataplane/net/text.h"
+#include "ddns-client-ref/config_values.h"
+
+namespace portolan::ddns {
+namespace {
+
+using Done = Value<void>;
+
+// Stores a parsed value, or passes its error on.
+template <class T, class Field>
+Done store(Value<T> value, Field& field) {
+  if (!value) return tl::unexpected(value.error());
+  field = static_cast<Field>(std::move(*value));
+  return {};
+}
+tl::unexpected<std::string> no(std::string text) { return tl::unexpected(std::move(text)); }
+
+constexpr Duration second = std::chrono::seconds(1);
+constexpr Duration day = std::chrono::days(1);
+using Text = std::string_view;
+
+Done set_method(Text text, Config& c) {
+  if (text != "table" && text != "probe") return no("\"" + std::string(text) + "\" is not table or probe");
+  c.pcp.method = text == "table" ? Method::table : Method::probe;
+  return {};
+}
+
+Done set_url(Text text, Config& c) {
+  const auto url = parse_url(text);
+  if (!url) return no("\"" + std::string(text) + "\" is not a URL like https://ddns.example/");
+  c.ddns.url = *url;
+  return {};
+}
+
+Done set_protocol(Text text, Config& c) {
+  if (text == "rfc2136")
+    return no("rfc2136 is not built into this client: use json or dyndns2, and let portolan-ddnsd publish to the DNS");
+  if (text != "json" && text != "dyndns2") return no("\"" + std::string(text) + "\" is not json or dyndns2");
+  c.ddns.protocol = text == "json" ? UpdateKind::json : UpdateKind::dyndns2;
+  return {};
+}
+
+Text trimmed(Text text) {
+  const size_t first = text.find_first_not_of(" \t\r");
+  return first == Text::npos ? Text{} : text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
+}
+
+Done set_token_file(Text path, Config& c) {
+  std::ifstream in{std::string(path)};
+  std::string line;
+  if (!in || !std::getline(in, line) || trimmed(line).empty())
+    return no("cannot read a secret from the first line of " + std::string(path));
+  return store(plain_value(trimmed(line), 1024), c.ddns.token);
+}
+
+Done add_allow_address(Text text, Config& c) {
+  const auto prefix = net::parse_ipv4_prefix(text);
+  if (!prefix) return no("\"" + std::string(text) + "\" is not an IPv4 prefix like 192.0.2.0/24");
+  c.ddns.allow_address.push_back(*prefix);
+  return {};
+}
+
+Done set_service_protocol(Text text, Service& s) {
+  if (text != "tcp" && text != "udp") return no("\"" + std::string(text) + "\" is not tcp or udp");
+  s.protocol = text == "tcp" ? net::Protocol::tcp : net::Protocol::udp;
+  return {};
+}
+
+Done set_inside(Text text, Service& s) {
+  const auto endpoint = net::parse_endpoint(text);
+  if (!endpoint || endpoint->port == net::Port{})
+    return no("\"" + std::string(text) + "\" is not ADDRESS:PORT like 10.0.0.10:8080");
+  s.inside = *endpoint;
+  return {};
+}
+
+// RFC 3986 §3.1; empty for a service no URL leads to.
+Done set_scheme(Text text, Service& s) {
+  const auto ok = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) || c == '+' || c == '-' || c == '.';
+  };
+  if (!std::ranges::all_of(text, ok) || text.size() > 32 ||
+      (!text.empty() && !std::isalpha(static_cast<unsigned char>(text.front()))))
+    return no("\"" + std::string(text) + "\" is not a URI scheme like http or rtsp");
+  s.scheme = text;
+  return {};
+}
+
+Done set_path(Text text, Service& s) {
+  if (!text.starts_with('/') || text.find(' ') != Text::npos) return no("must begin with / and hold no space");
+  return store(plain_value(text, 1024), s.path);
+}
+
+Done set_suggested_port(Text text, Service& s) {
+  const auto port = number_value(text, 0, 65535);
+  if (!port) return no(port.error());
+  s.suggested_port = {static_cast<uint16_t>(*port)};
+  return {};
+}
+
+struct Setting {
+  Text section, key, fallback, help;
+  bool required, repeats;
+  Done (*set)(Text, Config&);
+};
+constexpr std::array settings = {
+    Setting{"pcp", "server", "", "the PCP server: the AFTR's IPv6 PCP address, or 192.0.0.1 inside the softwire", true,
+            false, [](Text t, Config& c) { return store(address_value(t), c.pcp.server); }},
+    Setting{"pcp", "port", "5351", "its UDP port", false, false,
+            [](Text t, Config& c) { return store(number_value(t, 1, 65535), c.pcp.port); }},
+    Setting{"pcp", "source", "", "own address to send from; empty: the kernel chooses", false, false,
+            [](Text t, Config& c) { return store(address_value(t), c.pcp.source); }},
+    Setting{"pcp", "lifetime", "3600", "seconds asked for each mapping", false, false,
+            [](Text t, Config& c) { return store(number_value(t, 120, 86400), c.pcp.lifetime_s); }},
+    Setting{"pcp", "method", "table", "detection of changes (RFC 7393, 2.3): table or probe", false, false, set_method},
+    Setting{"pcp", "check-interval", "300s", "time between two checks of the table, or two probes", false, false,
+            [](Text t, Config& c) { return store(duration_value(t, 10 * second, day), c.pcp.check_interval); }},
+    Setting{"pcp", "debounce", "2s", "at most one change of a service is published in this time", false, false,
+            [](Text t, Config& c) { return store(duration_value(t, {}, 60 * second), c.pcp.debounce); }},
+    Setting{"pcp", "release-on-exit", "on", "delete the mappings and withdraw the names on a clean exit", false, false,
+            [](Text t, Config& c) { return store(switch_value(t), c.pcp.release_on_exit); }},
+    Setting{"ddns", "url", "", "the DDNS server", true, false, set_url},
+    Setting{"ddns", "protocol", "json", "json (portolan-ddnsd) or dyndns2", false, false, set_protocol},
+    Setting{"ddns", "account", "", "name of the account at the DDNS server", true, false,
+            [](Text t, Config& c) { return store(plain_value(t, 255), c.ddns.account); }},
+    Setting{"ddns", "token", "", "the account's secret; or token-file", false, false,
+            [](Text t, Config& c) { return store(plain_value(t, 1024), c.ddns.token); }},
+    Setting{"ddns", "token-file", "", "file whose first line is the secret", false, false, set_token_file},
+    Setting{"ddns", "ca-file", "", "PEM certificates to trust for https; empty: the system's", false, false,
+            [](Text t, Config& c) { return store(plain_value(t, 4096), c.ddns.ca_file); }},
+    Setting{"ddns", "lifetime", "3600", "seconds a registration is good for; refreshed at half", false, false,
+            [](Text t, Config& c) { return store(number_value(t, 60, 5184000), c.ddns.lifetime_s); }},
+    Setting{"ddns", "state", "/var/lib/portolan/ddns-client.json", "what the server acknowledged", false, false,
+            [](Text t, Config& c) { return store(plain_value(t, 4096), c.ddns.state); }},
+    Setting{"ddns", "allow-address", "", "prefix published although not global unicast (repeats)", false, true,
+            add_allow_address},
+};
+
+struct ServiceSetting {
+  Text key, fallback, help;
+  bool required;
+  Done (*set)(Text, Service&);
+};
+constexpr std::array service_settings = {
+    ServiceSetting{"name", "", "domain name to publish, home1.example", true,
+                   [](Text t, Service& s) { return store(name_value(t), s.name); }},
+    ServiceSetting{"protocol", "tcp", "tcp or udp", false, set_service_protocol},
+    ServiceSetting{"inside", "", "where the service listens, 10.0.0.10:8080", true, set_inside},
+    ServiceSetting{"scheme", "http", "scheme of the published URL; empty: none", false, set_scheme},
+    ServiceSetting{"path", "/", "path of the published URL", false, set_path},
+    ServiceSetting{"title", "", "what the portal page shows", false,
+                   [](Text t, Service& s) { return store(plain_value(t, 255), s.title); }},
+    ServiceSetting{"suggested-port", "0", "outside port to ask for; 0: any", false, set_suggested_port},
+};
+
+class Loader {
+  Config config_;
+  std::vector<ConfigError> errors_;
+  std::map<std::string, uint32_t, std::less<>> first_lines_;  // of "section" and of "section.key"
+  std::string section_;
+  uint32_t line_ = 0;
+
+ public:
+  net::Result<Config, std::vector<ConfigError>> load(Text text) {
+    while (!text.empty()) {
+      const size_t end = std::min(text.find('\n'), text.size());
+      ++line_;
+      read_line(trimmed(text.substr(0, end)));
+      text.remove_prefix(std::min(end + 1, text.size()));
+    }
+    check_whole();
+    std::ranges::stable_sort(errors_, {}, &ConfigError::line);
+    if (!errors_.empty()) return tl::unexpected(std::move(errors_));
+    return std::move(config_);
+  }
+
+ private:
+  void error(std::string key, std::string text) { errors_.push_back({line_, std::move(key), std::move(text)}); }
+  [[nodiscard]] uint32_t line_of(Text what) const {
+    const auto found = first_lines_.find(what);
+    return found == first_lines_.end() ? 1 : found->second;
+  }
+
+  void read_line(Text line) {
+    if (line.empty() || line.front() == '#' || line.front() == ';') return;
+    if (line.front() == '[') return open_section(line);
+    const size_t equals = line.find('=');
+    if (equals == Text::npos)
+      return error(section_, "\"" + std::string(line) + "\" is neither [section] nor key = value");
+    read_setting(trimmed(line.substr(0, equals)), trimmed(line.substr(equals + 1)));
+  }
+
+  void open_section(Text line) {
+    section_ = line.ends_with(']') ? std::string(trimmed(line.substr(1, line.size() - 2))) : std::string(line);
+    const bool service = section_.starts_with("service.");
+    if (section_ != "pcp" && section_ != "ddns" && !(service && is_service_id(Text(section_).substr(8))))
+      return error(section_,
+                   "no such section: there are [pcp], [ddns] and [service.ID], ID of letters, digits, hyphens");
+    if (!first_lines_.emplace(section_, line_).second)
+      return error(section_, "second section of this name; the first is in line " + std::to_string(line_of(section_)));
+    if (!service) return;
+    if (config_.services.size() == Config::services_max)
+      error(section_, "more than " + std::to_string(Config::services_max) + " services");
+    config_.services.emplace_back().id = section_.substr(8);
+    config_.services.back().title = section_.substr(8);
+  }
+
+  void read_setting(Text key, Text value) {
+    const std::string full = section_ + "." + std::string(key);
+    if (section_.empty()) return error(std::string(key), "stands before any [section]");
+    if (!first_lines_.contains(section_)) return;  // an unknown section was reported once
+    Done done;
+    bool repeats = false;
+    if (section_.starts_with("service.")) {
+      const auto* row = std::ranges::find(service_settings, key, &ServiceSetting::key);
+      if (row == service_settings.end()) return error(full, "no such key");
+      const auto service = std::ranges::find(config_.services, section_.substr(8), &Service::id);
+      done = row->set(value, *service);
+    } else {
+      const auto* row = std::ranges::find_if(settings, [&](auto& s) { return s.section == section_ && s.key == key; });
+      if (row == settings.end()) return error(full, "no such key");
+      repeats = row->repeats;
+      if (!value.empty() || row->required) done = row->set(value, config_);
+    }
+    if (!done) error(full, done.error());
+    if (!first_lines_.emplace(full, line_).second && !repeats)
+      error(full, "given twice; first in line " + std::to_string(line_of(full)));
+  }
+
+  void missing(Text section, Text key) {
+    const std::string full = std::string(section) + "." + std::string(key);
+    if (!first_lines_.contains(full)) errors_.push_back({line_of(section), full, "missing"});
+  }
+
+  // What no single line shows.
+  void check_whole() {
+    for (const Setting& row : settings)
+      if (row.required) missing(row.section, row.key);
+    if (first_lines_.contains("ddns.token") == first_lines_.contains("ddns.token-file"))
+      errors_.push_back({line_of("ddns"), "ddns.token", "give either token or token-file"});
+    if (config_.ddns.account.find(':') != std::string::npos)
+      errors_.push_back({line_of("ddns.account"), "ddns.account", "a colon would end it (RFC 7617, 2)"});
+    if (config_.pcp.source && net::is_mapped(*config_.pcp.source) != net::is_mapped(config_.pcp.server))
+      errors_.push_back({line_of("pcp.source"), "pcp.source", "not of the same address family as pcp.server"});
+    if (config_.services.empty()) errors_.push_back({line_, "service", "no [service.ID] section: nothing to publish"});
+    check_services();
+  }
+
+  void check_services() {
+    std::set<std::pair<net::Protocol, net::Endpoint>> seen;
+    for (const Service& service : config_.services) {
+      const std::string section = "service." + service.id;
+      for (const ServiceSetting& row : service_settings)
+        if (row.required) missing(section, row.key);
+      if (service.inside != net::Endpoint{} && !seen.emplace(service.protocol, service.inside).second)
+        errors_.push_back({line_of(section + ".inside"), section + ".inside", "another service has the same"});
+    }
+  }
+};
+
+void print_row(std::ostream& out, Text key, Text fallback, Text help) {
+  out << "# " << help << "\n" << (fallback.empty() ? "# " : "") << key << " = " << fallback << "\n";
+}
+
+}  // namespace
+
+net::Result<Config, std::vector<ConfigError>> parse_config(std::string_view text) { return Loader().load(text); }
+
+net::Result<Config, std::vector<std::string>> load_config(const std::string& path) {
+  std::ifstream in(path);
+  std::stringstream text;
+  if (!in || !(text << in.rdbuf())) return tl::unexpected(std::vector{path + ": cannot be read, or is empty"});
+  auto config = parse_config(text.str());
+  std::vector<std::string> errors;
+  if (!config) {
+    for (const auto& e : config.error())
+      errors.push_back(path + ":" + std::to_string(e.line) + ": " + e.key + ": " + e.text);
+    return tl::unexpected(std::move(errors));
+  }
+  return std::move(*config);
+}
+
+std::string default_config_text() {
+  std::ostringstream out;
+  Text section;
+  for (const Setting& row : settings) {
+    if (row.section != section) out << (section.empty() ? "[" : "\n[") << (section = row.section) << "]\n";
+    print_row(out, row.key, row.fallback, row.help);
+  }
+  out << "\n[service.web]\n";
+  for (const ServiceSetting& row : service_settings) print_row(out, row.key, row.fallback, row.help);
+  return out.str();
+}
+
+}  // namespace portolan::ddns

@@ -1,0 +1,58 @@
+// The configuration file of portolan-ddns: one row per key (config.cc) is the parser, its check, its default and the
+// text of --print-defaults.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dataplane/net/result.h"
+#include "dataplane/net/types.h"
+#include "ddns-client-ref/boot_time.h"
+#include "ddns-client-ref/http_message.h"
+#include "ddns-client-ref/registration.h"
+
+namespace portolan::ddns {
+
+enum class Method : uint8_t { table, probe };  // RFC 7393 §2.3: its second way, its first way
+enum class UpdateKind : uint8_t { json, dyndns2 };
+
+struct Config {
+  static constexpr size_t services_max = 64;
+
+  struct Pcp {
+    net::Ipv6 server;  // IPv4 as an IPv4-mapped address, here and in source
+    uint16_t port = 5351;
+    std::optional<net::Ipv6> source;
+    uint32_t lifetime_s = 3600;
+    Method method = Method::table;
+    Duration check_interval = std::chrono::seconds(300);
+    Duration debounce = std::chrono::seconds(2);
+    bool release_on_exit = true;
+  } pcp;
+  struct Ddns {
+    Url url;
+    UpdateKind protocol = UpdateKind::json;
+    std::string account, token, ca_file;
+    uint32_t lifetime_s = 3600;
+    std::string state = "/var/lib/portolan/ddns-client.json";
+    std::vector<net::Ipv4Prefix> allow_address;
+  } ddns;
+  std::vector<Service> services;
+};
+
+struct ConfigError {
+  uint32_t line = 0;
+  std::string key, text;  // key as section.key
+};
+
+// Every error, in the order of the file.
+net::Result<Config, std::vector<ConfigError>> parse_config(std::string_view text);
+// Errors are ready to print: `file:line: section.key: text`.
+net::Result<Config, std::vector<std::string>> load_config(const std::string& path);
+
+std::string default_config_text();
+
+}  // namespace portolan::ddns

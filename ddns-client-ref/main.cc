@@ -1,0 +1,96 @@
+// portolan-ddns: maps services by PCP and keeps their names at a DDNS server pointing there (RFC 7393).
+#include <boost/program_options.hpp>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <iostream>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include "dataplane/net/text.h"
+#include "ddns-client-ref/agent.h"
+
+namespace portolan::ddns {
+namespace {
+
+namespace po = boost::program_options;
+
+int print_state(const Config& config) {
+  const auto state = load_state(config.ddns.state, wall_offset());
+  if (!state) {
+    std::cerr << state.error() << "\n";
+    return 1;
+  }
+  std::cout << "server " << state->ddns_server << "\n";
+  for (const auto& [record, at] : state->registrations) {
+    const auto age = std::chrono::duration_cast<std::chrono::seconds>(BootClock::now() - at).count();
+    std::cout << record.service << "  " << record.name << "  " << net::to_text(record.protocol) << "  "
+              << net::to_text(record.outside) << "  acknowledged " << age << " s ago for " << record.lifetime_s
+              << " s\n";
+  }
+  return 0;
+}
+
+int run(const Config& config, Mode mode) {
+  auto agent = Agent::make(config, mode);
+  if (!agent) {
+    std::cerr << agent.error() << "\n";
+    return 1;
+  }
+  if (!config.ddns.url.tls) spdlog::warn("ddns.url is not https: the token can be read on its way");
+  const bool good = (*agent)->run();
+  if (mode == Mode::once) std::cout << (*agent)->summary() << std::flush;
+  spdlog::shutdown();
+  if ((*agent)->resolving()) std::_Exit(good ? 0 : 1);  // a dead resolver must not delay the end
+  return good ? 0 : 1;
+}
+
+int main_with(const po::variables_map& args, const po::options_description& options) {
+  if (args.count("help") != 0) {
+    std::cout << "portolan-ddns -c FILE [--check | --once | --print-state]\n" << options;
+    return 0;
+  }
+  if (args.count("print-defaults") != 0) {
+    std::cout << default_config_text();
+    return 0;
+  }
+  if (args.count("config") == 0) {
+    std::cerr << "portolan-ddns: no configuration: -c FILE; --print-defaults shows one, --help the options\n";
+    return 1;
+  }
+  const auto config = load_config(args["config"].as<std::string>());
+  if (!config) {
+    for (const std::string& error : config.error()) std::cerr << error << "\n";
+    return 1;
+  }
+  if (args.count("check") != 0) return 0;
+  if (args.count("print-state") != 0) return print_state(*config);
+  return run(*config, args.count("once") != 0 ? Mode::once : Mode::daemon);
+}
+
+}  // namespace
+}  // namespace portolan::ddns
+
+int main(int argc, char** argv) {
+  namespace po = boost::program_options;
+  po::options_description options("Options");
+  options.add_options()("config,c", po::value<std::string>(), "configuration file")(
+      "check", "validate the configuration: every error with line and key, exit 1")(
+      "print-defaults", "print every key, its meaning and its default")(
+      "once", "map, register, print, leave both in place; exit 1 if any service failed")(
+      "print-state", "print what the DDNS server last acknowledged")("verbose,v", "log renewals and refreshes too")(
+      "help,h", "this text");
+  try {
+    po::variables_map args;
+    po::store(po::parse_command_line(argc, argv, options), args);
+    po::notify(args);
+    spdlog::set_default_logger(spdlog::stderr_logger_st("portolan-ddns"));
+    spdlog::set_level(args.count("verbose") != 0 ? spdlog::level::debug : spdlog::level::info);
+    return portolan::ddns::main_with(args, options);
+  } catch (const po::error& error) {
+    std::cerr << "portolan-ddns: " << error.what() << " (--help)\n";
+  } catch (const std::exception& error) {
+    std::cerr << "portolan-ddns: " << error.what() << "\n";
+  }
+  return 1;
+}

@@ -1,0 +1,141 @@
+// The PCP client of RFC 6887 for one server: a pure state machine. Datagrams, time and randomness go in, datagrams and
+// events come out. It owns the mapping table, which is the only place that knows what the server has granted.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ddns-client-ref/boot_time.h"
+#include "pcp-server/codec.h"
+
+namespace portolan::ddns {
+
+struct PcpPeer {
+  net::Ipv6 address;  // IPv4 as mapped
+  uint16_t port = 5351;
+  friend bool operator==(const PcpPeer&, const PcpPeer&) = default;
+};
+
+using MappingId = uint32_t;  // the caller's choice
+
+// A mapping somebody wants. Nonces come from the caller, who has getrandom (§11.2 asks for unguessable ones).
+struct MappingSpec {
+  pcp::Nonce nonce{};
+  net::Protocol protocol{};
+  net::Endpoint inside;
+  net::Endpoint suggested;  // outside; zero: any
+  uint32_t lifetime_s = 3600;
+  bool keep = true;  // false: asked for once and left to expire, a probe
+};
+
+struct Grant {
+  net::Endpoint outside;
+  Time since;  // of the response
+  Time expires;
+};
+
+struct PcpEvent {
+  enum class Kind : uint8_t {
+    granted,         // there was none before
+    changed,         // the outside endpoint is another one now
+    renewed,         // only the expiry moved
+    lost,            // no longer held
+    released,        // deleted on request
+    refused,         // error; not asked again for wait_s
+    server_restart,  // the epoch says that the server may have lost its state; concerns no single mapping
+  };
+  Kind kind{};
+  MappingId id = 0;
+  Grant grant;  // granted, changed, renewed, and what was lost or released
+  pcp::Code code{};
+  uint32_t wait_s = 0;
+};
+
+// §8.5. The first response is always valid.
+class EpochCheck {
+  struct Seen {
+    uint32_t client_s, server_s;
+  };
+  std::optional<Seen> last_;
+
+ public:
+  bool valid(uint32_t client_s, uint32_t server_s);  // and remembers
+  void forget() { last_.reset(); }
+};
+
+class PcpClient {
+ public:
+  PcpClient(PcpPeer server, net::Ipv6 client_address, Random random);
+
+  void add(MappingId id, const MappingSpec& spec, Time now);  // asks at once
+  void renew(MappingId id, Time now);                         // asks at once, if no error forbids it
+  void release(MappingId id, Time now);                       // lifetime 0, then out of the table
+  void forget(MappingId id) { mappings_.erase(id); }
+
+  // The source address changed: ask for everything from the new one (§11.5). Grants stay until the server answers, for
+  // it may know the subscriber by his prefix (RFC 7785 §4).
+  void move_to(const net::Ipv6& client_address, Time now);
+
+  void receive(std::span<const uint8_t> datagram, const PcpPeer& source, Time now);
+  void tick(Time now);
+  [[nodiscard]] Time next_timer() const;
+
+  std::vector<pcp::Message> take_datagrams();  // all for the server
+  std::vector<PcpEvent> take_events();
+
+  [[nodiscard]] bool has(MappingId id) const { return mappings_.contains(id); }
+  [[nodiscard]] std::optional<Grant> grant(MappingId id) const;
+  [[nodiscard]] bool releasing() const;
+  [[nodiscard]] const PcpPeer& server() const { return server_; }
+
+ private:
+  enum class Phase : uint8_t {
+    asking,     // wanted now: retransmit until answered (§8.1.1)
+    held,       // granted: renew at the times of §11.2.1
+    barred,     // error: silent until `due` (§8.3)
+    releasing,  // lifetime 0 sent: retransmit until answered or expired
+  };
+  struct Mapping {
+    MappingSpec spec;
+    Phase phase = Phase::asking;
+    std::optional<Grant> grant;
+    Time due;                       // the next thing to do
+    std::optional<Time> last_sent;  // renewals keep 4 s between them
+    Duration retransmit{};          // RT; zero before the first transmission of an exchange
+    unsigned renewals = 0;          // sent since the grant
+    bool awaiting = false;          // sent and not answered
+  };
+  using Table = std::map<MappingId, Mapping>;
+
+  [[nodiscard]] pcp::MapRequest request_of(const Mapping& mapping) const;
+  void ask(Mapping& mapping, Time at);  // begins an exchange
+  void send(Mapping& mapping, Time now);
+  Duration next_retransmit(Duration previous);
+  [[nodiscard]] Time next_renewal(const Mapping& mapping);
+  bool run(MappingId id, Mapping& mapping, Time now);  // what is due; false: out of the table
+  [[nodiscard]] Time earliest(const Mapping& mapping) const;
+
+  void check_epoch(const pcp::Response& response, Time now, const Mapping* answered);
+  void succeed(Table::iterator at, const pcp::Response& response, Time now);
+  void fail(Table::iterator at, const pcp::Response& response, Time now);
+  void wrong_version(const pcp::Response& response, Time now);
+  void bar(MappingId id, Mapping& mapping, pcp::Code code, Duration wait, Time now);
+  void lose(MappingId id, Mapping& mapping);
+  void report(PcpEvent::Kind kind, MappingId id, const Grant& grant, pcp::Code code = pcp::Code::success,
+              uint32_t wait_s = 0);
+
+  PcpPeer server_;
+  net::Ipv6 client_address_;
+  Random random_;
+  Table mappings_;
+  EpochCheck epoch_;
+  Time none_new_before_ = Time::min();  // NO_RESOURCES for a mapping (§11.4)
+  Time silent_before_ = Time::min();    // NO_RESOURCES for a deletion
+  std::vector<pcp::Message> datagrams_;
+  std::vector<PcpEvent> events_;
+};
+
+}  // namespace portolan::ddns

@@ -1,0 +1,45 @@
+// What must outlive the process: the registrations the DDNS server acknowledged (nothing is sent again that has not
+// changed, and what is no longer configured is withdrawn) and the mappings with their nonces (after a crash the client
+// can renew what is still its own, instead of being refused until it expires). Times in the file are Unix times.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dataplane/net/result.h"
+#include "ddns-client-ref/boot_time.h"
+#include "ddns-client-ref/pcp_client.h"
+#include "ddns-client-ref/updater.h"
+
+namespace portolan::ddns {
+
+struct SavedMapping {
+  std::string pcp_server;
+  net::Protocol protocol{};
+  net::Endpoint inside;
+  pcp::Nonce nonce{};
+  net::Endpoint outside;  // zero: not granted yet
+  Time expires;
+};
+
+struct State {
+  std::string ddns_server;  // registrations hold for this one only
+  std::vector<Acknowledged> registrations;
+  std::vector<SavedMapping> mappings;
+};
+
+// Unix time minus boot time now; clocks that jump change it between runs, so ages are what is trusted.
+using WallOffset = std::chrono::seconds;
+WallOffset wall_offset();
+
+std::string to_json(const State& state, WallOffset offset);
+// A torn or foreign file is an error, never a part of a state.
+net::Result<State, std::string> from_json(std::string_view text, WallOffset offset);
+
+// Atomic: the old file or the new one, whatever happens (temporary file, fsync, rename, fsync of the directory).
+net::Result<void, std::string> save_state(const std::string& path, const State& state, WallOffset offset);
+// No file: an empty state.
+net::Result<State, std::string> load_state(const std::string& path, WallOffset offset);
+
+}  // namespace portolan::ddns

@@ -1,0 +1,159 @@
+// The configuration file: what is read, and where each error is found.
+#include "ddns-client-ref/config.h"
+
+#include <algorithm>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <sstream>
+
+#include "dataplane/net/text.h"
+
+namespace portolan::ddns {
+namespace {
+
+constexpr std::string_view good = R"([pcp]
+server = 2001:db8:a::1
+method = probe
+check-interval = 5m
+[ddns]
+url = https://ddns.example/
+account = home1
+token = secret
+allow-address = 192.0.2.0/24
+allow-address = 198.51.100.0/24
+# comment
+[service.web]
+name = Home1.Example.
+inside = 10.0.0.10:8080
+[service.cam]
+name = home1.example
+protocol = udp
+inside = 10.0.0.11:554
+scheme = rtsp
+path = /live
+title = The garden
+suggested-port = 554
+)";
+
+// "line: key: text" of every error.
+std::vector<std::string> errors_of(const std::string& text) {
+  std::vector<std::string> out;
+  if (const auto config = parse_config(text); !config)
+    for (const auto& e : config.error()) out.push_back(std::to_string(e.line) + ": " + e.key + ": " + e.text);
+  return out;
+}
+std::string replaced(std::string_view from, std::string_view to) {
+  std::string text(good);
+  const size_t at = text.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  return text.replace(at, from.size(), to);
+}
+
+TEST(Config, reads_every_kind_of_value) {
+  const auto config = parse_config(good);
+  ASSERT_TRUE(config) << errors_of(std::string(good)).at(0);
+  EXPECT_EQ(config->pcp.method, Method::probe);
+  EXPECT_EQ(config->pcp.check_interval, Duration(std::chrono::minutes(5)));
+  EXPECT_EQ(config->pcp.lifetime_s, 3600U);
+  EXPECT_TRUE(config->pcp.release_on_exit);
+  EXPECT_EQ(config->ddns.allow_address.size(), 2U);
+  ASSERT_EQ(config->services.size(), 2U);
+  EXPECT_EQ(config->services[0].name, "home1.example");
+  EXPECT_EQ(config->services[0].title, "web");
+  EXPECT_EQ(config->services[1].protocol, net::Protocol::udp);
+  EXPECT_EQ(config->services[1].path, "/live");
+  EXPECT_EQ(config->services[1].suggested_port, net::Port{uint16_t{554}});
+}
+
+TEST(Config, every_error_names_line_and_key) {
+  struct Row {
+    std::string text, error;
+  };
+  for (const Row& row : {
+           Row{replaced("2001:db8:a::1", "aftr"), "2: pcp.server: \"aftr\" is not an IPv4 or IPv6 address"},
+           Row{replaced("probe", "ask"), "3: pcp.method: \"ask\" is not table or probe"},
+           Row{replaced("5m", "5 minutes"),
+               "4: pcp.check-interval: \"5 minutes\" is not a time from 10s to 86400s (300s, 5m, 1h)"},
+           Row{replaced("check-interval", "interval"), "4: pcp.interval: no such key"},
+           Row{replaced("token = secret", "token-file = /nonexistent"),
+               "8: ddns.token-file: cannot read a secret from the first line of /nonexistent"},
+           Row{replaced("token = secret\n", ""), "5: ddns.token: give either token or token-file"},
+           Row{replaced("account = home1\n", ""), "5: ddns.account: missing"},
+           Row{replaced("192.0.2.0/24", "192.0.2.1/24"),
+               "9: ddns.allow-address: \"192.0.2.1/24\" is not an IPv4 prefix like 192.0.2.0/24"},
+           Row{replaced("Home1.Example.", "home"),
+               "13: service.web.name: \"home\" is not a full domain name like "
+               "home1.example"},
+           Row{replaced("10.0.0.11:554", "10.0.0.11"),
+               "18: service.cam.inside: \"10.0.0.11\" is not ADDRESS:PORT like 10.0.0.10:8080"},
+           Row{replaced("/live", "live"), "20: service.cam.path: must begin with / and hold no space"},
+           Row{replaced("[service.cam]", "[service.c m]"),
+               "15: service.c m: no such section: there are [pcp], [ddns] and [service.ID], ID of letters, digits, "
+               "hyphens"},
+           Row{replaced("[service.cam]", "[service.web]"),
+               "15: service.web: second section of this name; the first is in line 12"},
+           Row{replaced("method = probe", "server = ::1"), "3: pcp.server: given twice; first in line 2"},
+           Row{replaced("# comment", "comment"), "11: ddns: \"comment\" is neither [section] nor key = value"},
+       }) {
+    const auto errors = errors_of(row.text);
+    EXPECT_NE(std::ranges::find(errors, row.error), errors.end())
+        << row.error << "\ngot: " << (errors.empty() ? "none" : errors[0]);
+  }
+}
+
+TEST(Config, protocols_not_built_in_are_refused_with_a_way_out) {
+  const auto errors = errors_of(replaced("account = home1", "account = home1\nprotocol = rfc2136"));
+  ASSERT_EQ(errors.size(), 1U);
+  EXPECT_EQ(errors[0].substr(0, 44), "8: ddns.protocol: rfc2136 is not built into ");
+}
+
+TEST(Config, all_errors_are_reported_together_in_order) {
+  const auto errors = errors_of("[pcp]\nserver = x\nport = 0\n[ddns]\nurl = y\n[service.web]\npath = z\n");
+  EXPECT_EQ(errors.size(), 8U);
+  EXPECT_TRUE(std::ranges::is_sorted(errors, {}, [](const std::string& e) { return e[0]; }));
+}
+
+TEST(Config, the_source_must_be_of_the_servers_family) {
+  EXPECT_EQ(errors_of(replaced("method = probe", "source = 192.0.0.2")),
+            std::vector<std::string>{"3: pcp.source: not of the same address family as pcp.server"});
+}
+
+TEST(Config, what_print_defaults_shows_is_a_configuration_but_for_what_has_no_default) {
+  std::istringstream in(default_config_text());
+  std::string text;
+  for (std::string line; std::getline(in, line);) {
+    if (line == "# server = ") line = "server = 192.0.0.1";
+    if (line == "# url = ") line = "url = http://ddns.example/";
+    if (line == "# account = ") line = "account = a";
+    if (line == "# token = ") line = "token = t";
+    if (line == "# name = ") line = "name = a.example";
+    if (line == "# inside = ") line = "inside = 10.0.0.1:80";
+    text += line + "\n";
+  }
+  const auto errors = errors_of(text);
+  EXPECT_TRUE(errors.empty()) << errors[0];
+  const Config printed = parse_config(text).value(), defaults;
+  EXPECT_EQ(printed.pcp.lifetime_s, defaults.pcp.lifetime_s);
+  EXPECT_EQ(printed.pcp.check_interval, defaults.pcp.check_interval);
+  EXPECT_EQ(printed.pcp.debounce, defaults.pcp.debounce);
+  EXPECT_EQ(printed.pcp.port, defaults.pcp.port);
+  EXPECT_EQ(printed.ddns.lifetime_s, defaults.ddns.lifetime_s);
+  EXPECT_EQ(printed.ddns.state, defaults.ddns.state);
+  EXPECT_EQ(printed.services.at(0).scheme, Service().scheme);
+}
+
+TEST(Config, load_prefixes_the_file_and_reads_the_token) {
+  const std::string folder = ::testing::TempDir();
+  std::ofstream(folder + "token") << "  s3cret \nmore\n";
+  std::ofstream(folder + "good.conf") << replaced("token = secret", "token-file = " + folder + "token");
+  std::ofstream(folder + "bad.conf") << replaced("probe", "ask");
+  const auto config = load_config(folder + "good.conf");
+  ASSERT_TRUE(config) << config.error()[0];
+  EXPECT_EQ(config->ddns.token, "s3cret");
+  EXPECT_EQ(load_config(folder + "bad.conf").error().at(0),
+            folder + "bad.conf:3: pcp.method: \"ask\" is not table or probe");
+  EXPECT_EQ(load_config(folder + "none.conf").error().at(0), folder + "none.conf: cannot be read, or is empty");
+}
+
+}  // namespace
+}  // namespace portolan::ddns
