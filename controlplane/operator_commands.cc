@@ -168,7 +168,6 @@ void add_packet_counters(CounterRows& rows) {
 }
 
 void add_mapping_counters(CounterRows& rows, const Aftr& aftr) {
-  nat::ShardCounters sum;
   const auto add = [&](nat::Counter nat::ShardCounters::*which, const char* name, const char* help) {
     uint64_t value = 0;
     for (const auto& shard : aftr.shards()) value += (shard->counters().*which).read();

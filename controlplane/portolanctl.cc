@@ -153,7 +153,7 @@ Exit run_lines(Controller& controller) {  // from a pipe or a file: every line i
 
 // -- for people --
 
-const std::vector<std::string>* completed_names = nullptr;  // libedit's callbacks take no argument of ours
+std::vector<std::string> completed_names;  // a global, because libedit's callbacks take no argument of ours
 
 std::vector<std::string> words_of(const std::string& text) {
   std::istringstream in(text);
@@ -164,7 +164,7 @@ std::vector<std::string> words_of(const std::string& text) {
 std::set<std::string> next_words(const std::string& before, const std::string& begun) {
   const auto typed = words_of(before);
   std::set<std::string> out;
-  for (const auto& name : *completed_names) {
+  for (const auto& name : completed_names) {
     const auto words = words_of(name);
     if (words.size() <= typed.size() || !words[typed.size()].starts_with(begun)) continue;
     if (std::ranges::equal(typed, std::span(words).first(typed.size()),
@@ -197,8 +197,7 @@ std::string history_path() {
 Exit run_interactive(Controller& controller) {
   constexpr int history_lines_max = 1000;
   if (!controller.connect()) return complain(controller.problem(), exit_usage);
-  const auto names = controller.command_names();
-  completed_names = &names;
+  completed_names = controller.command_names();
   rl_readline_name = "portolanctl";
   rl_attempted_completion_function = complete;
   using_history();
