@@ -1,0 +1,62 @@
+// portolan-ddnsd's settings: one row a key, which the parser, the checks and --print-defaults all walk. A Config is
+// read once at start and never changes.
+#pragma once
+
+#include <cstdint>
+#include <iosfwd>
+#include <string>
+#include <vector>
+
+#include "dataplane/net/result.h"
+#include "dataplane/net/types.h"
+
+namespace portolan::ddnsd {
+
+struct SocketAddress {  // IPv4 as IPv4-mapped
+  net::Ipv6 address;
+  uint16_t port = 0;
+  friend bool operator==(const SocketAddress&, const SocketAddress&) = default;
+};
+std::string to_text(const SocketAddress& socket);  // "192.0.2.1:80", "[2001:db8::1]:80"
+
+struct TsigKey {
+  std::string name, algorithm = "hmac-sha256", secret;  // secret in base64
+};
+
+struct DnsConfig {
+  // portal: the name leads to this server, direct.<name> to the service; direct: the name itself leads to the service.
+  enum class Mode : uint8_t { off, portal, direct };
+  Mode mode = Mode::off;
+  SocketAddress server;
+  std::string zone;
+  TsigKey key;
+  uint32_t ttl_s = 30;
+  net::Ipv4 portal_address;
+};
+
+struct Config {
+  std::vector<SocketAddress> listen;
+  std::string hostname;
+  std::string database;
+  unsigned redirect_code = 301;
+  std::vector<net::Ipv4Prefix> allow_address;
+  unsigned connections_max = 1024;
+  std::string log_level;
+  DnsConfig dns;
+};
+
+struct ConfigError {
+  std::string file;
+  unsigned line = 0;
+  std::string key, text;
+};
+std::string to_text(const ConfigError& error);  // ddnsd.conf:12: server.listen: …
+
+// All that is wrong, in the order of the lines; nothing is used if anything is.
+net::Result<Config, std::vector<ConfigError>> read_config(std::istream& in, const std::string& file);
+net::Result<Config, std::vector<ConfigError>> read_config_file(const std::string& file);
+
+// Every key with its default and what it does, as a file read_config accepts once the required keys are set.
+void print_defaults(std::ostream& out);
+
+}  // namespace portolan::ddnsd

@@ -1,0 +1,32 @@
+// Which DNS records a registered name should have: a pure function of the registry's entry, the settings and the time.
+//
+// In portal mode the name leads to this server, which redirects (RFC 7393 figure 4), so an SRV record needs another
+// target: direct.<name>, whose A is the outside address (RFC 2782: the target must have an address record). In direct
+// mode the name itself is that target. A service on another outside address than the name's first gets its own target,
+// <id>.direct.<name>. direct.<name> also answers clients that compare DNS with their own address (DYN-013).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ddns-server/config.h"
+#include "ddns-server/registry.h"
+
+namespace portolan::ddnsd {
+
+struct Record {
+  std::string owner, type;  // owner without final dot; "A", "SRV" or "URI"
+  uint32_t ttl_s = 0;
+  std::string data;  // as in a zone file
+  friend bool operator==(const Record&, const Record&) = default;
+};
+
+std::vector<Record> records_of(std::string_view fqdn, const Registry::Entry& entry, const DnsConfig& config,
+                               int64_t now_s);
+
+// "_http._tcp.a.example SRV": a record set as the registry remembers it, sorted, each once.
+std::vector<std::string> record_sets_of(const std::vector<Record>& records);
+
+}  // namespace portolan::ddnsd

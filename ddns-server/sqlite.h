@@ -1,0 +1,69 @@
+// The least of SQLite that keeps handles from leaking and errors from being ignored. A Database and its statements
+// belong to one thread; another thread or process opens the file itself (WAL: readers never wait for the writer).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace portolan::ddnsd {
+
+// The store failed under us: disk full, file gone. Nothing of the running transaction stays behind.
+struct StoreError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+class Statement {
+  std::unique_ptr<sqlite3_stmt, int (*)(sqlite3_stmt*)> handle_;
+  int next_ = 1;
+
+ public:
+  Statement(sqlite3* database, std::string_view sql);
+  Statement& bind(std::string_view text);
+  Statement& bind(int64_t number);
+  bool step();  // true: a row is there
+  [[nodiscard]] int64_t number(int column) const;
+  [[nodiscard]] std::string text(int column) const;
+};
+
+class Database {
+  std::unique_ptr<sqlite3, int (*)(sqlite3*)> handle_;
+
+ public:
+  explicit Database(const std::string& path);  // throws StoreError
+  void run(const char* sql);                   // one or more statements without parameters
+  // Prepared, bound, and stepped by the caller: for (auto q = db.query("…", a, b); q.step();) …
+  template <class... Values>
+  Statement query(std::string_view sql, const Values&... values) {
+    Statement statement(handle_.get(), sql);
+    (statement.bind(values), ...);
+    return statement;
+  }
+  // Runs a change to its end and tells how many rows it touched.
+  template <class... Values>
+  int change(std::string_view sql, const Values&... values) {
+    query(sql, values...).step();
+    return changes();
+  }
+  [[nodiscard]] int changes() const;
+};
+
+// All or nothing: what is not committed is rolled back, by leaving the scope or by kill -9.
+class Transaction {
+  Database& database_;
+  bool open_ = true;
+
+ public:
+  explicit Transaction(Database& database) : database_(database) { database_.run("BEGIN IMMEDIATE"); }
+  Transaction(const Transaction&) = delete;
+  Transaction& operator=(const Transaction&) = delete;
+  ~Transaction();
+  void commit();
+};
+
+}  // namespace portolan::ddnsd

@@ -1,0 +1,32 @@
+// A real BIND on a loopback port of its own, with one zone and one TSIG key, for as long as the object lives.
+#pragma once
+
+#include <string>
+#include <sys/types.h>
+
+#include "ddns-server/config.h"
+#include "tests/unit/ddns-server/fixture.h"
+
+namespace portolan::ddnsd::test {
+
+class Named {
+  TempDir directory_;
+  TsigKey key_;
+  uint16_t port_ = 0;
+  pid_t pid_ = -1;
+
+ public:
+  Named();  // throws if named, tsig-keygen or dig is not there, or named does not come up
+  ~Named();
+  Named(const Named&) = delete;
+  Named& operator=(const Named&) = delete;
+
+  [[nodiscard]] DnsConfig config(DnsConfig::Mode mode) const;
+  // The answer's data, one record a line, sorted; "" for none.
+  [[nodiscard]] std::string dig(const std::string& name, const std::string& type) const;
+  // Runs dig until it answers `wanted` or a generous bound is over; returns the last answer.
+  [[nodiscard]] std::string dig_until(const std::string& name, const std::string& type,
+                                      const std::string& wanted) const;
+};
+
+}  // namespace portolan::ddnsd::test

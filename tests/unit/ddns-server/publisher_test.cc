@@ -1,0 +1,138 @@
+// DNS publication against BIND: what dig sees is what counts.
+#include <gtest/gtest.h>
+#include <thread>
+
+#include "ddns-server/dns_publisher.h"
+#include "ddns-server/dns_update.h"
+#include "tests/unit/ddns-server/fixture.h"
+#include "tests/unit/ddns-server/named.h"
+
+namespace portolan::ddnsd::test {
+namespace {
+
+constexpr int64_t now_s = 1'700'000'000;
+
+class PublisherTest : public ::testing::Test {
+ protected:
+  PublisherTest() : registry_(must_open(path())) {
+    registry_.add_account("alice", "hash");
+    registry_.add_name("a.example", "alice");
+  }
+  std::string path() const { return directory_.file("ddns.sqlite"); }
+  std::unique_ptr<DnsPublisher> publisher(const DnsConfig& config) const {
+    return std::make_unique<DnsPublisher>(config, must_open(path()));
+  }
+  bool comes_true(const std::function<bool()>& condition) const {
+    for (int i = 0; i < 300 && !condition(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    return condition();
+  }
+  TempDir directory_;
+  Registry registry_;
+  Named named_;
+};
+
+TEST_F(PublisherTest, DDN_007_DDN_014_records_appear_move_and_vanish) {
+  const auto publisher = this->publisher(named_.config(DnsConfig::Mode::portal));
+  registry_.put("a.example", web_service("198.51.100.5:8001"), now_s);
+  publisher->ring();
+  EXPECT_EQ(named_.dig_until("_http._tcp.a.example", "SRV", "0 0 8001 direct.a.example."),
+            "0 0 8001 direct.a.example.");
+  EXPECT_EQ(named_.dig("a.example", "A"), "192.0.2.53");
+  EXPECT_EQ(named_.dig("direct.a.example", "A"), "198.51.100.5");
+  EXPECT_EQ(named_.dig("_http._tcp.a.example", "URI"), "0 0 \"http://198.51.100.5:8001\"");  // SRV_005
+
+  registry_.put("a.example", web_service("198.51.100.6:9001"), now_s);
+  publisher->ring();
+  EXPECT_EQ(named_.dig_until("_http._tcp.a.example", "SRV", "0 0 9001 direct.a.example."),
+            "0 0 9001 direct.a.example.");
+  EXPECT_EQ(named_.dig("direct.a.example", "A"), "198.51.100.6");
+
+  registry_.end_all("a.example");
+  publisher->ring();
+  EXPECT_EQ(named_.dig_until("a.example", "A", ""), "");
+  EXPECT_EQ(named_.dig("direct.a.example", "A"), "");
+  EXPECT_EQ(named_.dig("_http._tcp.a.example", "SRV"), "");
+  EXPECT_EQ(named_.dig("_http._tcp.a.example", "URI"), "");
+}
+
+TEST_F(PublisherTest, a_service_that_ends_takes_its_records_and_leaves_the_others) {
+  const auto publisher = this->publisher(named_.config(DnsConfig::Mode::direct));
+  registry_.put("a.example", web_service("198.51.100.5:8001"), now_s);
+  registry_.put("a.example", camera_service("198.51.100.6:8554"), now_s);
+  publisher->ring();
+  EXPECT_EQ(named_.dig_until("_http._tcp.a.example", "SRV", "0 0 8001 web.direct.a.example."),
+            "0 0 8001 web.direct.a.example.");
+  EXPECT_EQ(named_.dig("a.example", "A"), "198.51.100.6");  // of the first service by id, camera
+  EXPECT_EQ(named_.dig("web.direct.a.example", "A"), "198.51.100.5");
+  registry_.end("a.example", "camera");
+  publisher->ring();
+  EXPECT_EQ(named_.dig_until("_rtsp._tcp.a.example", "SRV", ""), "");
+  EXPECT_EQ(named_.dig("_http._tcp.a.example", "SRV"), "0 0 8001 a.example.");
+  EXPECT_EQ(named_.dig("a.example", "A"), "198.51.100.5");
+  EXPECT_EQ(named_.dig("web.direct.a.example", "A"), "");
+}
+
+TEST_F(PublisherTest, a_start_publishes_what_is_there_and_withdraws_what_is_gone) {
+  registry_.put("a.example", web_service("198.51.100.5:8001"), now_s);
+  publisher(named_.config(DnsConfig::Mode::direct)).reset();  // may or may not get to it
+  {
+    const auto first = publisher(named_.config(DnsConfig::Mode::direct));
+    ASSERT_EQ(named_.dig_until("a.example", "A", "198.51.100.5"), "198.51.100.5");
+  }
+  registry_.remove_account("alice");  // while no publisher runs
+  const auto second = publisher(named_.config(DnsConfig::Mode::direct));
+  EXPECT_EQ(named_.dig_until("a.example", "A", ""), "");
+  EXPECT_TRUE(comes_true([&] { return registry_.dns_owed().empty() && registry_.dns_published("a.example").empty(); }));
+}
+
+TEST_F(PublisherTest, what_another_process_changes_is_seen_without_a_ring) {
+  const auto publisher = this->publisher(named_.config(DnsConfig::Mode::direct));
+  must_open(path()).put("a.example", web_service("198.51.100.5:8001"), now_s);
+  EXPECT_EQ(named_.dig_until("a.example", "A", "198.51.100.5"), "198.51.100.5");
+}
+
+TEST_F(PublisherTest, a_server_that_does_not_know_us_is_counted_and_the_debt_stays) {
+  registry_.put("a.example", web_service(), now_s);
+  DnsConfig config = named_.config(DnsConfig::Mode::direct);
+  config.key.secret = "d3Jvbmc=";
+  const auto publisher = this->publisher(config);
+  EXPECT_TRUE(comes_true([&] { return publisher->counters().server_failures > 0; }));
+  EXPECT_EQ(publisher->counters().updates_done, 0U);
+  EXPECT_EQ(registry_.dns_owed().size(), 1U);
+  EXPECT_EQ(named_.dig("a.example", "A"), "");
+}
+
+TEST_F(PublisherTest, one_refused_name_does_not_hold_up_the_next) {
+  registry_.add_name("b.example", "alice");
+  DnsConfig config = named_.config(DnsConfig::Mode::direct);
+  registry_.put("a.example", web_service(), now_s);
+  registry_.set_dns_published("a.example", {"a.example TXT"});  // the key may not touch TXT: REFUSED
+  registry_.put("b.example", web_service("198.51.100.5:8001"), now_s);
+  const auto publisher = this->publisher(config);
+  EXPECT_EQ(named_.dig_until("b.example", "A", "198.51.100.5"), "198.51.100.5");
+  EXPECT_GT(publisher->counters().names_refused, 0U);
+  EXPECT_EQ(publisher->counters().server_failures, 0U);
+}
+
+TEST_F(PublisherTest, TSG_004_TSG_005_the_reason_of_a_refusal_is_told) {
+  const auto text_of = [](const DnsConfig& config) {
+    const auto sent = send_update(config, {"x.example A"}, {{"x.example", "A", 30, "198.51.100.5"}});
+    return sent ? "done" : sent.error().text;
+  };
+  DnsConfig config = named_.config(DnsConfig::Mode::direct);
+  EXPECT_EQ(text_of(config), "done");
+  config.key.secret = "d3Jvbmc=";
+  EXPECT_EQ(text_of(config), "key ddns-key: BADSIG: the secret is not the server's");
+  config = named_.config(DnsConfig::Mode::direct);
+  config.key.name = "nobody";
+  EXPECT_EQ(text_of(config), "key nobody: BADKEY: the server does not know this key name or algorithm");
+  config = named_.config(DnsConfig::Mode::direct);
+  config.zone = "elsewhere";
+  EXPECT_NE(text_of(config), "done");
+  config = named_.config(DnsConfig::Mode::direct);
+  config.server.port = 1;
+  EXPECT_EQ(text_of(config), "no answer over TCP");
+}
+
+}  // namespace
+}  // namespace portolan::ddnsd::test
