@@ -225,6 +225,7 @@ net::Result<std::unique_ptr<Eal>, std::string> Eal::start(const EalPlan& plan, L
   arguments = plan.arguments;
   arguments.insert(arguments.begin(), "portoland");
   std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (auto& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
   if (initialize(argv) < 0) {

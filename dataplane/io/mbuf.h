@@ -2,10 +2,7 @@
 // buffer lies in a ring. Internal to dataplane/io.
 #pragma once
 
-#include <cstring>
-#include <new>
 #include <rte_mbuf.h>
-#include <rte_version.h>
 
 #include "dataplane/pipeline/packet.h"
 

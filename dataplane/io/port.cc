@@ -1,7 +1,6 @@
 #include "dataplane/io/port.h"
 
 #include <algorithm>
-#include <limits>
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>

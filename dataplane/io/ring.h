@@ -24,14 +24,15 @@ inline std::string next_ring_name() {
 
 template <class T>
 class Ring {
-  static_assert(std::is_trivially_copyable_v<T> && sizeof(T) % 4 == 0);  // rte_ring_elem.h
+  static constexpr unsigned element_bytes = sizeof(T);  // NOLINT(bugprone-sizeof-expression): T may well be a pointer
+  static_assert(std::is_trivially_copyable_v<T> && element_bytes % 4 == 0);  // rte_ring_elem.h
   rte_ring* ring_ = nullptr;
 
  public:
   Ring() = default;  // no ring: nothing fits in, nothing comes out
   // Exactly `capacity` elements. False afterwards if there was no memory.
   Ring(unsigned capacity, unsigned flags, int socket) {
-    ring_ = rte_ring_create_elem(next_ring_name().c_str(), sizeof(T), capacity, socket, flags | RING_F_EXACT_SZ);
+    ring_ = rte_ring_create_elem(next_ring_name().c_str(), element_bytes, capacity, socket, flags | RING_F_EXACT_SZ);
   }
   ~Ring() { rte_ring_free(ring_); }
   Ring(Ring&& other) noexcept : ring_(std::exchange(other.ring_, nullptr)) {}
@@ -45,7 +46,7 @@ class Ring {
   // How many of them went in, from the first on.
   size_t put(std::span<const T> elements) {
     if (ring_ == nullptr) return 0;
-    return rte_ring_enqueue_burst_elem(ring_, elements.data(), sizeof(T), static_cast<unsigned>(elements.size()),
+    return rte_ring_enqueue_burst_elem(ring_, elements.data(), element_bytes, static_cast<unsigned>(elements.size()),
                                        nullptr);
   }
   bool put(const T& element) { return put(std::span(&element, 1)) == 1; }
@@ -53,7 +54,7 @@ class Ring {
   // How many came out.
   size_t take(std::span<T> room) {
     if (ring_ == nullptr) return 0;
-    return rte_ring_dequeue_burst_elem(ring_, room.data(), sizeof(T), static_cast<unsigned>(room.size()), nullptr);
+    return rte_ring_dequeue_burst_elem(ring_, room.data(), element_bytes, static_cast<unsigned>(room.size()), nullptr);
   }
   [[nodiscard]] size_t room() const { return ring_ == nullptr ? 0 : rte_ring_free_count(ring_); }
 };

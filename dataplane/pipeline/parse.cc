@@ -12,6 +12,7 @@ constexpr unsigned headers_max = 8;  // extension headers walked over before the
 
 constexpr net::Ipv4 aftr_inside{0xc0000001};  // 192.0.0.1 (RFC 6333 §5.7)
 constexpr net::Ipv4 pcp_anycast{0xc0000009};  // 192.0.0.9 (RFC 7723)
+constexpr net::Ipv6 pcp_anycast_ipv6{{0x20, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};  // 2001:1::1
 
 bool in(uint32_t address, uint32_t prefix, unsigned length) { return (address & net::ipv4_mask(length)) == prefix; }
 
@@ -212,8 +213,8 @@ void parse_ipv6_frame(Packet& packet, const Snapshot& config, unsigned worker) {
   packet.outer_class = ip.traffic_class();
 
   const auto softwire = softwire_number(config, ip.destination);
-  const bool for_host = ip.destination == config.access.address.address || net::is_multicast(ip.destination) ||
-                        net::is_link_local(ip.destination);
+  const bool for_host = ip.destination == config.access.address.address || ip.destination == pcp_anycast_ipv6 ||
+                        net::is_multicast(ip.destination) || net::is_link_local(ip.destination);
   if (!softwire && !for_host) return packet.drop(Verdict::not_ours);
 
   const HeaderChain chain = walk_headers(packet.data + offset, sizeof ip + ip.payload_length);
