@@ -10,7 +10,7 @@ namespace portolan::control {
 
 namespace {
 
-constexpr size_t punts_per_round = 64;
+constexpr size_t punts_per_round = 64, handlers_per_round = 64;
 constexpr auto idle_wait = std::chrono::microseconds(500);  // a punted packet's longest wait while nothing else goes on
 
 uint64_t now_ms() {
@@ -97,7 +97,8 @@ bool Aftr::round() {
       [&](std::span<const uint8_t> frame, const pipeline::Context& context) { router_->handle(frame, context, now); },
       punts_per_round);
   done += translator_->poll();
-  done += io_.poll();
+  // Not poll(): a command that waits for a worker asks again and again, and would never let the result in.
+  for (size_t i = 0; i < handlers_per_round && io_.poll_one() > 0; ++i) ++done;
   if (now >= router_->next_tick_ms()) router_->tick(now);
   if (now >= next_second_ms_) {
     next_second_ms_ = now + 1'000;
