@@ -1,0 +1,114 @@
+#!/usr/bin/python3
+"""PCP over both of DS-Lite's transports, the mapping proved by traffic."""
+
+import os
+
+from scapy.all import ICMP, IP, UDP, IPv6, Raw
+
+import crafted
+import lab as labs
+import pcp
+from crafted import AFTR, B3, B4, HOME, NEIGHBOUR, REMOTE, encapsulated
+
+CLIENT_PORT = 40000
+
+
+class Pcp(crafted.LabTest):
+    # --- transports -------------------------------------------------------------------------------------------------
+
+    def ask_plain(self, message, b4=B3):
+        """IPv6 from the B4's own address to the AFTR (PCD-001)."""
+        self.access.send(IPv6(src=b4, dst=AFTR) / UDP(sport=CLIENT_PORT, dport=pcp.PORT) / Raw(message))
+        got = self.assertCame(self.access, "towards the B4s")
+        self.assertEqual((got.src, got.dst, got.nh, got[UDP].sport, got[UDP].dport), (AFTR, b4, 17, pcp.PORT, CLIENT_PORT))
+        self.assertChecksums(got)
+        return pcp.parse(bytes(got[UDP].payload))
+
+    def ask_tunnelled(self, message, b4=B3, server="192.0.0.1", source=HOME):
+        """IPv4 inside the softwire (PCD-005)."""
+        self.access.send(encapsulated(IP(src=source, dst=server) / UDP(sport=CLIENT_PORT, dport=pcp.PORT) / Raw(message), b4))
+        got = self.assertCame(self.access, "towards the B4s")
+        self.assertEqual((got.src, got.dst, got.nh, got[IP].src, got[IP].dst), (AFTR, b4, 4, server, source))
+        self.assertEqual((got[UDP].sport, got[UDP].dport), (pcp.PORT, CLIENT_PORT))
+        self.assertChecksums(got[IP])
+        return pcp.parse(bytes(got[UDP].payload))
+
+    def assertMapped(self, answer, b4, nonce):
+        """The answer names a mapping (PCP-030), and traffic goes through it both ways (PCP-031, 032)."""
+        self.assertEqual((answer.opcode, answer.result), (pcp.MAP, pcp.SUCCESS))
+        self.assertEqual((answer.nonce, answer.protocol, answer.inside_port), (nonce, pcp.UDP, self.port))
+        self.assertOutside(answer.outside, answer.outside_port)
+        self.assertGreaterEqual(answer.lifetime, 120)
+        inbound = self.down(IP(src=REMOTE, dst=answer.outside) / UDP(sport=999, dport=answer.outside_port) / Raw(b"in"))
+        self.assertEqual((inbound.dst, inbound[IP].dst, inbound[UDP].dport), (b4, HOME, self.port))
+        out = self.up(self.udp(), b4)
+        self.assertEqual((out.src, out[UDP].sport), (answer.outside, answer.outside_port))
+
+    # --- tests ------------------------------------------------------------------------------------------------------
+
+    def test_PCD_001_announce(self):
+        for ask, client in ((self.ask_plain, B3), (self.ask_tunnelled, HOME)):
+            answer = ask(pcp.request(pcp.ANNOUNCE, client))
+            self.assertEqual((answer.opcode, answer.result), (pcp.ANNOUNCE, pcp.SUCCESS))
+
+    def test_PCD_002_plain_ipv6_with_third_party(self):
+        nonce = os.urandom(12)
+        answer = self.ask_plain(pcp.map_request(B3, pcp.UDP, self.port, nonce=nonce, third_party=HOME))
+        self.assertMapped(answer, B3, nonce)
+
+    def test_PCD_005_inside_the_softwire(self):
+        for b4, server in ((B3, "192.0.0.1"), (B4, "192.0.0.9")):
+            self.port, nonce = next(crafted.LabTest.ports), os.urandom(12)
+            answer = self.ask_tunnelled(pcp.map_request(HOME, pcp.UDP, self.port, nonce=nonce), b4, server)
+            self.assertMapped(answer, b4, nonce)
+
+    def test_PCD_004_third_party_that_is_no_subscribers_host(self):
+        for inside in ("8.8.8.8", "2001:db8::5", "0.0.0.0"):
+            answer = self.ask_plain(pcp.map_request(B3, pcp.UDP, self.port, third_party=inside))
+            self.assertEqual(answer.result, pcp.UNSUPP_OPTION, inside)
+
+    def test_PCD_006_client_address_that_is_not_the_source(self):
+        self.assertEqual(self.ask_tunnelled(pcp.map_request(NEIGHBOUR, pcp.UDP, self.port)).result, pcp.ADDRESS_MISMATCH)
+        self.assertEqual(self.ask_plain(pcp.map_request(B4, pcp.UDP, self.port)).result, pcp.ADDRESS_MISMATCH)
+
+    def test_PCD_007_same_inside_address_behind_two_b4s(self):
+        answers = []
+        for b4 in (B3, B4):
+            nonce = os.urandom(12)
+            answers.append(self.ask_tunnelled(pcp.map_request(HOME, pcp.UDP, self.port, nonce=nonce), b4))
+            self.assertMapped(answers[-1], b4, nonce)
+        self.assertNotEqual(*((a.outside, a.outside_port) for a in answers))
+
+    def test_PCP_046_PCP_047_renewal_needs_the_nonce(self):
+        nonce = os.urandom(12)
+        first = self.ask_tunnelled(pcp.map_request(HOME, pcp.UDP, self.port, nonce=nonce))
+        renewed = self.ask_tunnelled(pcp.map_request(HOME, pcp.UDP, self.port, nonce=nonce, suggested=("192.0.2.9", 9999)))
+        self.assertEqual((renewed.outside, renewed.outside_port), (first.outside, first.outside_port))
+        stolen = self.ask_tunnelled(pcp.map_request(HOME, pcp.UDP, self.port, nonce=bytes(12)))
+        self.assertEqual(stolen.result, pcp.NOT_AUTHORIZED)
+        self.assertMapped(renewed, B3, nonce)
+
+    def test_PCP_048_delete_ends_an_idle_mapping(self):
+        nonce = os.urandom(12)
+        first = self.ask_tunnelled(pcp.map_request(HOME, pcp.UDP, self.port, nonce=nonce))
+        gone = self.ask_tunnelled(pcp.map_request(HOME, pcp.UDP, self.port, lifetime=0, nonce=nonce))
+        self.assertEqual((gone.result, gone.lifetime), (pcp.SUCCESS, 0))
+        self.internet.send(IP(src=REMOTE, dst=first.outside) / UDP(sport=999, dport=first.outside_port) / Raw(b"late"))
+        self.port = next(crafted.LabTest.ports)
+        outside, port = self.open_udp()
+        fence = self.down(IP(src=REMOTE, dst=outside) / UDP(sport=53, dport=port) / Raw(b"fence"))
+        self.assertEqual(bytes(fence[UDP].payload), b"fence")
+
+    def test_PCP_006_nobody_is_served_from_the_internet(self):
+        """The control thread answers the echo that comes after the requests; before it, nothing of PCP."""
+        outside, _ = self.open_udp()
+        for server in (labs.AFTR_INTERNET, outside):
+            message = pcp.map_request(REMOTE, pcp.UDP, 80)
+            self.internet.send(IP(src=REMOTE, dst=server) / UDP(sport=CLIENT_PORT, dport=pcp.PORT) / Raw(message))
+        self.internet.send(IP(src=REMOTE, dst=labs.AFTR_INTERNET) / ICMP(id=6, seq=6))
+        while ICMP not in (got := self.assertCame(self.internet, "towards the Internet")) or got[ICMP].type != 0:
+            self.assertNotIn(UDP, got)
+
+
+if __name__ == "__main__":
+    crafted.main()

@@ -1,0 +1,180 @@
+#include "tests/packets/network.h"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+#include <stdexcept>
+
+#include "dataplane/net/text.h"
+
+namespace portolan::packets {
+
+using pipeline::Fate;
+using pipeline::Packet;
+
+namespace {
+
+constexpr size_t tailroom_of_new_buffers = 9000;
+
+uint64_t out_of(const pipeline::WorkerCounters& counters) {
+  uint64_t out = counters.handed_out.read();
+  for (const auto& side : counters.sides) out += side.sent.read();
+  for (const auto& punted : counters.punted) out += punted.read();
+  for (const auto& dropped : counters.dropped.packets) out += dropped.read();
+  return out;
+}
+
+uint64_t into(const pipeline::WorkerCounters& counters) {
+  uint64_t in = counters.handed_in.read() + counters.injected.read() + counters.fragments_made.read();
+  for (const auto& side : counters.sides) in += side.received.read();
+  return in;
+}
+
+}  // namespace
+
+Settings default_settings() {
+  Settings settings;
+  auto& snapshot = settings.snapshot;
+  snapshot.access = {our_macs[0], *net::parse_ipv6_interface("2001:db8:0:1::1/64"),
+                     *net::parse_ipv6("2001:db8:0:1::2")};
+  snapshot.internet = {our_macs[1], *net::parse_ipv4_interface("198.51.100.1/24"), *net::parse_ipv4("198.51.100.254")};
+  snapshot.softwire.aftr_addresses = {*net::parse_ipv6("2001:db8:a::1"), *net::parse_ipv6("2001:db8:a::2")};
+  snapshot.softwire.allowed_prefixes = {*net::parse_ipv6_prefix("2001:db8:b::/48")};
+  settings.pool_prefixes = {*net::parse_ipv4_prefix("192.0.2.0/30")};
+  settings.shard.mappings_max = 4000;
+  settings.shard.subscribers_max = 1000;
+  return settings;
+}
+
+Network::Network(Settings settings) : settings_(std::move(settings)) {
+  auto& snapshot = settings_.snapshot;
+  snapshot.workers = settings_.shard.workers = settings_.workers;
+  snapshot.pool = {settings_.pool_prefixes, settings_.ports, settings_.block_ports, settings_.workers};
+  settings_.shard.pool = snapshot.pool;
+  settings_.shard.subscriber_prefix_length = snapshot.softwire.subscriber_prefix_length;
+  if (settings_.access_gateway_known) gateways_.access.set(gateway_macs[0]);
+  if (settings_.internet_gateway_known) gateways_.internet.set(gateway_macs[1]);
+  for (unsigned i = 0; i < settings_.workers; ++i) {
+    settings_.shard.worker = i;
+    auto shard = nat::Shard::open(settings_.shard, 0);
+    if (!shard) throw std::runtime_error(shard.error());
+    shards_.push_back(std::move(*shard));
+    workers_.push_back(std::make_unique<pipeline::Worker>(i, *shards_.back(), gateways_, *this));
+    workers_.back()->use(snapshot);
+  }
+}
+
+Packet Network::buffer(size_t bytes, size_t tailroom) {
+  buffers_.push_back(std::make_unique<uint8_t[]>(pipeline::headroom_min_bytes + bytes + tailroom));
+  Packet packet;
+  packet.data = buffers_.back().get() + pipeline::headroom_min_bytes;
+  packet.bytes = static_cast<uint32_t>(bytes);
+  packet.headroom = pipeline::headroom_min_bytes;
+  packet.tailroom = static_cast<uint32_t>(tailroom);
+  return packet;
+}
+
+bool Network::allocate(Packet& packet) {
+  if (buffers_taken_ == settings_.buffers_max) return false;
+  ++buffers_taken_;
+  packet = buffer(0, tailroom_of_new_buffers);
+  return true;
+}
+
+std::vector<Outcome> Network::deliver(unsigned worker, pipeline::Side side, const std::vector<Bytes>& frames,
+                                      uint32_t now_s) {
+  buffers_.clear();
+  std::vector<Packet> packets;
+  for (const Bytes& frame : frames) {
+    packets.push_back(buffer(frame.size(), 0));
+    if (!frame.empty()) std::memcpy(packets.back().data, frame.data(), frame.size());
+    packets.back().context.side = side;
+  }
+  workers_[worker]->counters().side(side).received.add(frames.size());
+  std::vector<Outcome> outcomes;
+  process(worker, std::move(packets), now_s, outcomes);
+  return outcomes;
+}
+
+void Network::process(unsigned worker, std::vector<Packet> packets, uint32_t now_s, std::vector<Outcome>& outcomes) {
+  auto& burst = *burst_;
+  burst.count = packets.size();
+  std::ranges::copy(packets, burst.packets.begin());
+  workers_[worker]->process(burst, now_s);
+
+  std::vector<std::vector<Packet>> handed_over(settings_.workers);
+  const auto carry_out = [&](const Packet& packet) {
+    account(workers_[worker]->counters(), packet);
+    if (packet.context.fate != Fate::hand_over) {
+      outcomes.push_back(
+          {packet.context.fate, packet.way_out, packet.context, {packet.data, packet.data + packet.bytes}});
+      return;
+    }
+    Packet next;  // only what an mbuf carries crosses
+    next.data = packet.data, next.bytes = packet.bytes;
+    next.headroom = packet.headroom, next.tailroom = packet.tailroom;
+    next.context = packet.context;
+    handed_over.at(packet.context.target).push_back(next);
+  };
+  for (size_t i = 0; i < burst.count; ++i) carry_out(burst.packets[i]);
+  for (size_t i = 0; i < burst.fragment_count; ++i) carry_out(burst.fragments[i]);
+  for (unsigned target = 0; target < settings_.workers; ++target) {
+    if (handed_over[target].empty()) continue;
+    if (target == worker) throw std::runtime_error("a worker handed a packet over to itself");
+    workers_[target]->counters().handed_in.add(handed_over[target].size());
+    process(target, std::move(handed_over[target]), now_s, outcomes);
+  }
+}
+
+void Network::expire(uint32_t now_s) {
+  for (const auto& shard : shards_) shard->expire(now_s, ~uint32_t{0});
+}
+
+nat::CommandResult Network::execute(const nat::Command& command, uint32_t now_s) {
+  return shards_[nat::owner_of_subscriber(command.key.subscriber, settings_.workers)]->execute(command, now_s);
+}
+
+std::string Network::contradictions() const {
+  std::string out;
+  for (const auto& worker : workers_) {
+    if (into(worker->counters()) != out_of(worker->counters()))
+      out += "worker " + std::to_string(worker->index()) + ": " + std::to_string(into(worker->counters())) +
+             " packets in, " + std::to_string(out_of(worker->counters())) + " accounted for\n";
+    std::vector<std::string> findings;
+    worker->shard().audit(findings);
+    for (const auto& finding : findings) out += finding + "\n";
+  }
+  return out;
+}
+
+std::map<std::string, uint64_t> Network::counters() const {
+  std::map<std::string, uint64_t> sums;
+  for (const auto& worker : workers_) {
+    const auto& counters = worker->counters();
+    for (size_t i = 0; i < nat::verdict_count; ++i)
+      sums[std::string(nat::verdict_texts[i].name)] += counters.dropped.packets[i].read();
+    for (size_t i = 0; i < pipeline::punt_count; ++i)
+      sums["punt_" + std::string(pipeline::punt_texts[i].name)] += counters.punted[i].read();
+    sums["outbound"] += counters.translated_outbound.read();
+    sums["inbound"] += counters.translated_inbound.read();
+    sums["hairpinned"] += counters.hairpinned.read();
+    sums["fragments_made"] += counters.fragments_made.read();
+    sums["opened"] += worker->shard().counters().opened.read();
+  }
+  std::erase_if(sums, [](const auto& counter) { return counter.second == 0; });
+  return sums;
+}
+
+uint64_t Network::mappings() const {
+  return std::accumulate(shards_.begin(), shards_.end(), uint64_t{0}, [](uint64_t sum, const auto& shard) {
+    return sum + shard->mappings_live() + shard->mappings_held();
+  });
+}
+
+bool Network::empty() const {
+  return mappings() == 0 && std::ranges::all_of(shards_, [](const auto& shard) {
+           return shard->subscribers_live() == 0 && shard->blocks_free() == shard->blocks_total();
+         });
+}
+
+}  // namespace portolan::packets

@@ -1,0 +1,65 @@
+// The workers of one Portolan without devices: frames in, fates out, packets handed over as dataplane/io would. Owns
+// the shards, the workers and every buffer; the clock is an argument. Buffers end where the packet ends, so that ASan
+// sees a step too far.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dataplane/pipeline/worker.h"
+#include "tests/packets/packet_text.h"
+
+namespace portolan::packets {
+
+struct Settings {
+  nat::ShardSettings shard;
+  pipeline::Snapshot snapshot;
+  std::vector<net::Ipv4Prefix> pool_prefixes;
+  nat::PortRange ports;
+  uint16_t block_ports = 256;
+  unsigned workers = 1;
+  size_t buffers_max = ~size_t{0};  // fragments that find a buffer
+  bool access_gateway_known = true, internet_gateway_known = true;
+};
+Settings default_settings();
+
+struct Outcome {  // a packet that left the workers, or did not
+  pipeline::Fate fate{};
+  pipeline::Side side{};  // fate send
+  pipeline::Context context;
+  Bytes bytes;
+};
+
+class Network : public pipeline::Buffers {
+ public:
+  explicit Network(Settings settings);
+
+  // One burst to one worker, and everything that follows from it.
+  std::vector<Outcome> deliver(unsigned worker, pipeline::Side side, const std::vector<Bytes>& frames, uint32_t now_s);
+  void expire(uint32_t now_s);
+  nat::CommandResult execute(const nat::Command& command, uint32_t now_s);
+
+  // What contradicts counters.h's law or the audit; empty if nothing does.
+  [[nodiscard]] std::string contradictions() const;
+  // Verdicts, punt_… and the translation counters that are not zero, summed over the workers.
+  [[nodiscard]] std::map<std::string, uint64_t> counters() const;
+  [[nodiscard]] uint64_t mappings() const;  // live and held
+  [[nodiscard]] bool empty() const;         // no mapping, no subscriber, every port block free
+
+ private:
+  bool allocate(pipeline::Packet& packet) override;
+  pipeline::Packet buffer(size_t bytes, size_t tailroom);
+  void process(unsigned worker, std::vector<pipeline::Packet> packets, uint32_t now_s, std::vector<Outcome>& outcomes);
+
+  Settings settings_;
+  pipeline::Gateways gateways_;
+  std::vector<std::unique_ptr<nat::Shard>> shards_;
+  std::vector<std::unique_ptr<pipeline::Worker>> workers_;
+  std::deque<std::unique_ptr<uint8_t[]>> buffers_;  // of the deliver() under way
+  size_t buffers_taken_ = 0;
+  std::unique_ptr<pipeline::Burst> burst_ = std::make_unique<pipeline::Burst>();
+};
+
+}  // namespace portolan::packets

@@ -1,0 +1,204 @@
+// What PCP and the CLI ask of a shard.
+#include <set>
+
+#include "tests/unit/nat/fixture.h"
+
+namespace portolan::nat {
+namespace {
+
+using Verb = Command::Verb;
+using Status = CommandResult::Status;
+using net::Protocol;
+
+class ShardCommands : public ShardTest {
+ protected:
+  void SetUp() override { start(); }
+  CommandResult open_explicit(const OutboundKey& key, uint32_t lifetime_s = 600, net::Endpoint suggested = {},
+                              bool exact = false) {
+    return command(Verb::open_explicit, key, lifetime_s, suggested, exact);
+  }
+  net::Ipv4 address_of(uint32_t subscriber) {
+    return outside(open(key_of(subscriber, 60'000, Protocol::icmp))).address;
+  }
+};
+
+TEST_F(ShardCommands, open_makes_a_mapping_for_its_lifetime) {
+  const auto result = open_explicit(key_of(1, 80));
+  ASSERT_EQ(result.status, Status::done);
+  EXPECT_EQ(result.lifetime_s, 600U);
+  EXPECT_EQ(result.outside, outside(find(key_of(1, 80))));
+  EXPECT_EQ(find_inbound((*shard_)[find(key_of(1, 80))]), find(key_of(1, 80)));
+  advance(600);
+  EXPECT_NE(find(key_of(1, 80)), null_mapping);
+  advance(1);
+  EXPECT_EQ(find(key_of(1, 80)), null_mapping);
+}
+
+TEST_F(ShardCommands, renewal_keeps_the_endpoint_and_moves_the_expiry) {
+  const auto first = open_explicit(key_of(1, 80));
+  advance(500);
+  EXPECT_EQ(open_explicit(key_of(1, 80)).outside, first.outside);
+  advance(600);
+  EXPECT_NE(find(key_of(1, 80)), null_mapping);
+  advance(1);
+  EXPECT_EQ(find(key_of(1, 80)), null_mapping);
+}
+
+TEST_F(ShardCommands, an_implicit_mapping_becomes_explicit_and_keeps_its_endpoint) {
+  const MappingIndex index = open(key_of(1, 80));
+  const auto result = open_explicit(key_of(1, 80));
+  EXPECT_EQ(result.outside, outside(index));
+  EXPECT_EQ(find(key_of(1, 80)), index);
+  advance(600);
+  EXPECT_EQ(find(key_of(1, 80)), index);
+}
+
+TEST_F(ShardCommands, a_suggestion_is_followed_if_it_can_be) {
+  const net::Ipv4 own = address_of(1);
+  const net::Endpoint wish{own, {3333}};
+  EXPECT_EQ(open_explicit(key_of(1, 80), 600, wish).outside, wish);
+  EXPECT_EQ(open_explicit(key_of(1, 81), 600, {{}, {3334}}).outside, (net::Endpoint{own, {3334}}));
+  const auto taken = open_explicit(key_of(1, 82), 600, wish);
+  EXPECT_EQ(taken.status, Status::done);
+  EXPECT_NE(taken.outside, wish);
+  EXPECT_EQ(open_explicit(key_of(1, 83), 600, {own, {1023}}).status, Status::done) << "out of the range: another";
+  EXPECT_EQ(open_explicit(key_of(1, 80, Protocol::tcp), 600, wish).outside, wish) << "TCP's ports are others";
+}
+
+TEST_F(ShardCommands, a_returning_subscriber_gets_his_old_address) {
+  for (uint32_t subscriber = 1; subscriber < 20; ++subscriber) {
+    const net::Ipv4 old{0xc0000200 + subscriber % 4};
+    EXPECT_EQ(open_explicit(key_of(subscriber, 80), 600, {old, {3000}}).outside.address, old);
+  }
+}
+
+TEST_F(ShardCommands, exact_means_that_or_nothing) {
+  const net::Ipv4 own = address_of(1), another{uint32_t{own.bits} ^ 1};
+  EXPECT_EQ(open_explicit(key_of(1, 80), 600, {own, {3333}}, true).outside, (net::Endpoint{own, {3333}}));
+  const auto blocks = shard_->blocks_free();
+  for (const net::Endpoint wish :
+       {net::Endpoint{own, {3333}}, {another, {3334}}, {own, {1000}}, {net::Ipv4{0x08080808}, {3334}}})
+    EXPECT_EQ(open_explicit(key_of(1, 81), 600, wish, true).status, Status::not_available) << net::to_text(wish);
+  EXPECT_EQ(find(key_of(1, 81)), null_mapping);
+  EXPECT_EQ(shard_->blocks_free(), blocks);
+}
+
+TEST_F(ShardCommands, exact_with_any_address_or_any_port) {
+  const net::Ipv4 own = address_of(1), another{uint32_t{own.bits} ^ 1};
+  const auto result = open_explicit(key_of(1, 80), 600, {{}, {3333}}, true);
+  EXPECT_EQ(result.outside, (net::Endpoint{own, {3333}}));
+  EXPECT_EQ(open_explicit(key_of(1, 80), 600, {{}, {3333}}, true).status, Status::done) << "renewal";
+  EXPECT_EQ(open_explicit(key_of(1, 80), 600, {own, {}}, true).status, Status::done) << "renewal";
+  EXPECT_EQ(open_explicit(key_of(1, 80), 600, {{}, {3334}}, true).status, Status::not_available);
+  EXPECT_EQ(open_explicit(key_of(1, 80), 600, {another, {}}, true).status, Status::not_available);
+  EXPECT_EQ(open_explicit(key_of(1, 81), 600, {another, {}}, true).status, Status::not_available);
+  EXPECT_EQ(open_explicit(key_of(1, 81), 600, {own, {}}, true).outside.address, own);
+}
+
+TEST_F(ShardCommands, PCP_044_never_udp_5350_or_5351) {
+  auto settings = small_settings();
+  settings.pool = {{*net::parse_ipv4_prefix("192.0.2.1/32")}, {5312, 5375}, 64, 1};
+  start(settings);
+  for (const uint16_t port : {uint16_t{5350}, uint16_t{5351}}) {
+    EXPECT_EQ(open_explicit(key_of(1, port), 600, {{}, {port}}, true).status, Status::not_available);
+    EXPECT_NE(open_explicit(key_of(1, port), 600, {{}, {port}}).outside.port.number, port);
+  }
+  std::set<uint16_t> seen;
+  for (uint16_t port = 100; port < 160; ++port) {  // 60 more: all that are left, implicit ones too, which PCP may renew
+    const MappingIndex index =
+        port % 2 != 0 ? open(key_of(1, port)) : (open_explicit(key_of(1, port)), find(key_of(1, port)));
+    seen.insert(outside(index).port.number);
+  }
+  EXPECT_EQ(seen.size(), 60U);
+  EXPECT_FALSE(seen.contains(5350) || seen.contains(5351));
+  EXPECT_FALSE(try_open(key_of(1, 200)));
+  EXPECT_EQ(open_explicit(key_of(1, 1, Protocol::tcp), 600, {{}, {5351}}, true).outside.port.number, 5351);
+}
+
+TEST_F(ShardCommands, CGN_007_refusals_name_their_reason) {
+  auto settings = small_settings();
+  settings.blocks_per_subscriber_max = 1;
+  settings.mappings_max = 65;
+  settings.pool = {{*net::parse_ipv4_prefix("192.0.2.1/32")}, {2048, 2111}, 64, 1};
+  start(settings);
+  for (uint16_t port = 0; port < 64; ++port) ASSERT_EQ(open_explicit(key_of(1, port)).status, Status::done);
+  EXPECT_EQ(open_explicit(key_of(1, 64)).status, Status::over_quota);
+  EXPECT_EQ(open_explicit(key_of(2, 1)).status, Status::pool_exhausted);
+  ASSERT_EQ(open_explicit(key_of(1, 1, Protocol::tcp)).status, Status::done);
+  EXPECT_EQ(open_explicit(key_of(1, 2, Protocol::tcp)).status, Status::table_full);
+}
+
+TEST_F(ShardCommands, PCP_170_end_without_traffic_ends_now) {
+  open_explicit(key_of(1, 80));
+  const auto result = command(Verb::end_explicit, key_of(1, 80));
+  EXPECT_EQ(result.status, Status::done);
+  EXPECT_EQ(result.lifetime_s, 0U);
+  EXPECT_EQ(find(key_of(1, 80)), null_mapping);
+  EXPECT_EQ(command(Verb::end_explicit, key_of(1, 80)).status, Status::unknown);
+}
+
+TEST_F(ShardCommands, PCP_166_end_does_not_outrun_traffic) {
+  open_explicit(key_of(1, 80), 6000);
+  outbound(find(key_of(1, 80)));
+  advance(100);
+  const auto result = command(Verb::end_explicit, key_of(1, 80));
+  EXPECT_EQ(result.status, Status::done);
+  EXPECT_GE(result.lifetime_s, 200U);
+  EXPECT_LE(result.lifetime_s, 201U);
+  advance(200);
+  EXPECT_NE(find(key_of(1, 80)), null_mapping);
+  advance(1);
+  EXPECT_EQ(find(key_of(1, 80)), null_mapping);
+}
+
+TEST_F(ShardCommands, PCP_166_a_shorter_renewal_does_not_outrun_traffic) {
+  open_explicit(key_of(1, 80), 6000);
+  outbound(find(key_of(1, 80)));
+  open_explicit(key_of(1, 80), 120);
+  advance(300);
+  EXPECT_NE(find(key_of(1, 80)), null_mapping);
+  advance(1);
+  EXPECT_EQ(find(key_of(1, 80)), null_mapping);
+}
+
+TEST_F(ShardCommands, PCP_173_an_implicit_mapping_is_not_pcps_to_end) {
+  open(key_of(1, 80));
+  EXPECT_EQ(command(Verb::end_explicit, key_of(1, 80)).status, Status::not_explicit);
+  EXPECT_NE(find(key_of(1, 80)), null_mapping);
+}
+
+TEST_F(ShardCommands, explicit_life_over_implicit_life_goes_on) {
+  open_explicit(key_of(1, 80), 120);
+  advance(100);
+  outbound(find(key_of(1, 80)));
+  advance(200);
+  ASSERT_NE(find(key_of(1, 80)), null_mapping);
+  EXPECT_EQ(command(Verb::end_explicit, key_of(1, 80)).status, Status::not_explicit) << "its explicit life is over";
+  advance(101);
+  EXPECT_EQ(find(key_of(1, 80)), null_mapping);
+}
+
+TEST_F(ShardCommands, clear_ends_all_of_one_subscriber_and_nobody_elses) {
+  for (uint16_t port = 0; port < 100; ++port) open(key_of(1, port)), open(key_of(2, port));
+  open_explicit(key_of(1, 500), 6000);
+  open(key_of(1, 1, Protocol::tcp)), open(key_of(1, 1, Protocol::icmp));
+  const auto result = command(Verb::clear_subscriber, key_of(1, 0));
+  EXPECT_EQ(result.status, Status::done);
+  EXPECT_EQ(result.ended, 103U);
+  EXPECT_EQ(shard_->mappings_live(), 100U);
+  EXPECT_EQ(shard_->mappings_held(), 103U);
+  expect_sound();
+  EXPECT_EQ(command(Verb::clear_subscriber, key_of(3, 0)).status, Status::unknown);
+}
+
+TEST_F(ShardCommands, end_mapping_ends_whatever_it_is) {
+  open(key_of(1, 80));
+  const auto end = outside(find(key_of(1, 80)));
+  const auto result = command(Verb::end_mapping, key_of(1, 80));
+  EXPECT_EQ(result.outside, end);
+  EXPECT_EQ(find(key_of(1, 80)), null_mapping);
+  EXPECT_EQ(command(Verb::end_mapping, key_of(1, 80)).status, Status::unknown);
+}
+
+}  // namespace
+}  // namespace portolan::nat
