@@ -23,7 +23,7 @@ T must(std::optional<T> value, const std::string& word) {
 const Words flags{"df", "badip", "nocsum", "badcsum", "extended", "dstopt"};
 const Words keys{"ttl", "tos",    "id",  "frag",   "opts",  "ver", "ihl", "len", "pad", "udplen",
                  "mss", "oddmss", "mtu", "tcpoff", "quote", "tc",  "hl",  "nh",  "ext", "tail"};
-constexpr size_t ethernet_bytes = 14, outer_bytes = 40, extended_quote_bytes = 128;
+constexpr size_t outer_bytes = 40, extended_quote_bytes = 128;
 
 bool is_one_of(const Words& words, const std::string& word) { return std::ranges::find(words, word) != words.end(); }
 

@@ -96,9 +96,8 @@ TEST(Config, any_printed_configuration_parses_again) {
 }
 
 TEST(Config, shipped_files_parse) {
-  for (const auto& entry : fs::directory_iterator(PORTOLAN_CONFIGS)) {
-    if (entry.path().extension() != ".conf") continue;
-    const auto config = read_config(entry.path());
+  for (const char* name : {"portolan.conf", "full.conf"}) {
+    const auto config = read_config(fs::path(PORTOLAN_CONFIGS) / name);
     EXPECT_TRUE(config) << all_of(config.error());
   }
 }

@@ -65,6 +65,12 @@ TEST(Config, reads_every_kind_of_value) {
   EXPECT_EQ(config->services[1].suggested_port, net::Port{uint16_t{554}});
 }
 
+TEST(Config, the_shipped_file_is_good) {
+  const auto config = load_config(PORTOLAN_CONFIGS "/portolan-ddns.conf");
+  ASSERT_TRUE(config) << config.error().front();
+  EXPECT_EQ(config->services.size(), 1U);
+}
+
 TEST(Config, every_error_names_line_and_key) {
   struct Row {
     std::string text, error;

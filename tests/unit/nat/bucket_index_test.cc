@@ -21,6 +21,11 @@ class Records {
   [[nodiscard]] bool finds(uint32_t at) const {
     return index_.find(hashes_[at], [at](uint32_t found) { return found == at; }) == at;
   }
+  // Whether a miss goes on to entries of later buckets.
+  [[nodiscard]] bool asks_beyond_home(uint32_t hash) const {
+    bool asked = false;
+    return index_.find(hash, [&asked](uint32_t) { return asked = true; }) != BucketIndex::none || asked;
+  }
   [[nodiscard]] size_t entries() const {
     size_t count = 0;
     index_.for_each([&count](uint32_t) { ++count; });
@@ -69,6 +74,9 @@ TEST(BucketIndex, erase_restores_what_was_passed_over) {
   }
   ASSERT_TRUE(records.erase(201));
   EXPECT_EQ(records.entries(), 0U);
+  ASSERT_TRUE(records.insert(6, 202));  // at home in the next bucket, with the same tag
+  EXPECT_FALSE(records.asks_beyond_home(5));
+  ASSERT_TRUE(records.erase(202));
   for (uint32_t at = 1; at <= BucketIndex::probes_max * BucketIndex::entries_per_bucket; ++at)
     ASSERT_TRUE(records.insert(5, at)) << at;  // and everything has room again
 }

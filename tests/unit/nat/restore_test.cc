@@ -33,9 +33,6 @@ class Restore : public ShardTest {
     while (!slab[index].has(Mapping::in_use));
     return index;
   }
-  void plant(MappingIndex index, const Mapping& record) {
-    damage([&](Slab& slab) { slab.write(index, record); });
-  }
   [[nodiscard]] uint64_t dropped() const { return shard_->counters().dropped_at_restore.read(); }
 
   Directory directory_;
@@ -152,7 +149,9 @@ TEST_F(Restore, of_two_records_with_one_inside_endpoint_one_is_restored) {
   open(key_of(1, 1)), open(key_of(1, 2));
   damage([&](Slab& slab) {
     const MappingIndex one = next_used(slab, 0), other = next_used(slab, one);
-    slab.set(other, &Mapping::inside_port, slab[one].inside_port);
+    Mapping twin = slab[other];
+    twin.inside_port = slab[one].inside_port;
+    slab.write(other, twin);
   });
   start(settings_);
   EXPECT_EQ(dropped(), 1U);
@@ -166,8 +165,10 @@ TEST_F(Restore, a_record_in_another_subscribers_block_is_dropped) {
   damage([&](Slab& slab) {
     MappingIndex index = next_used(slab, 0);
     if (slab[index].outside() == first) index = next_used(slab, index);
-    slab.set(index, &Mapping::outside_address, first.address);
-    slab.set(index, &Mapping::outside_port, net::Port{static_cast<uint16_t>(first.port.number ^ 1)});
+    Mapping moved = slab[index];
+    moved.outside_address = first.address;
+    moved.outside_port = {static_cast<uint16_t>(first.port.number ^ 1)};
+    slab.write(index, moved);
   });
   start(settings_);
   EXPECT_EQ(dropped(), 1U);

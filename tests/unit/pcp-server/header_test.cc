@@ -207,7 +207,9 @@ TEST_F(PcpServer, PCP_190_PCP_191_epoch) {
 }
 
 TEST_F(PcpServer, PCP_193_one_subscribers_epoch_starts_anew_alone) {
-  const auto epoch = [&](const Source& of) { return parse_response(ask(valid_announce(), of).value())->epoch_s; };
+  const auto epoch = [&](const Source& of) {
+    return parse_response(std::get<Reply>(server.handle(valid_announce(), of, now_s)).message)->epoch_s;
+  };
   const Source cleared = softwire("2001:db8:100:1::1"), other = softwire("2001:db8:200:1::1");
   server.restart_epoch(server.subscriber_of(cleared.b4), now_s);
   now_s += 5;
