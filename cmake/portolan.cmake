@@ -13,6 +13,10 @@ endif()
 add_library(portolan_flags INTERFACE)
 target_include_directories(portolan_flags INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_options(portolan_flags INTERFACE -fno-omit-frame-pointer)
+if(PORTOLAN_FUZZ)
+  target_compile_options(portolan_flags INTERFACE -fsanitize=fuzzer-no-link,address,undefined)
+  target_link_options(portolan_flags INTERFACE -fsanitize=address,undefined)
+endif()
 if(PORTOLAN_SANITIZE)
   target_compile_options(portolan_flags INTERFACE -fsanitize=${PORTOLAN_SANITIZE} -fno-sanitize-recover=all)
   target_link_options(portolan_flags INTERFACE -fsanitize=${PORTOLAN_SANITIZE})
@@ -35,8 +39,8 @@ function(portolan_program name)
   target_link_libraries(${name} PRIVATE portolan_flags portolan_warnings ${ARG_LINKS})
 endfunction()
 
-# portolan_test(NAME KIND unit|packet|config|fuzz|netns SOURCES file… LINKS library…): a GoogleTest program under CTest,
-# each TEST its own CTest test, labelled by kind. The fuzz kind replays its corpus when libFuzzer is off.
+# portolan_test(NAME KIND unit|packet|config|threads SOURCES file… LINKS library…): a GoogleTest program under CTest,
+# each TEST its own CTest test, labelled by kind; `threads` are those ThreadSanitizer is for.
 function(portolan_test name)
   cmake_parse_arguments(ARG "" "KIND" "SOURCES;LINKS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})

@@ -1,10 +1,12 @@
 #include "controlplane/aftr.h"
 
 #include <utility>
+#include <vector>
 
 #include "controlplane/base_commands.h"
 #include "controlplane/engine_settings.h"
 #include "controlplane/operator_commands.h"
+#include "dataplane/net/text.h"
 
 namespace portolan::control {
 
@@ -22,7 +24,7 @@ io::DataplaneSettings dataplane_settings(const Config& config, const Say& say) {
   io::DataplaneSettings settings;
   settings.eal = config.dataplane.eal;
   settings.workers = config.dataplane.workers;
-  settings.cores = cores_of(config);
+  settings.cores = parse_cores(config.dataplane.cores).value_or(std::vector<unsigned>{});
   settings.access = {config.access.device, static_cast<uint16_t>(config.access.mtu_bytes)};
   settings.internet = {config.internet.device, static_cast<uint16_t>(config.internet.mtu_bytes)};
   settings.idle_sleep_us = config.dataplane.idle_sleep_us;
@@ -30,48 +32,63 @@ io::DataplaneSettings dataplane_settings(const Config& config, const Say& say) {
   return settings;
 }
 
+// Which setting an error of the data plane is about: it names the device, or what it could not get.
+std::string setting_at_fault(const Config& config, const std::string& error) {
+  const auto names = [&](const std::string& devargs) {
+    return error.find(devargs.substr(0, devargs.find(','))) != error.npos;
+  };
+  if (names(config.internet.device)) return "internet.device";
+  if (names(config.access.device)) return "access.device";
+  return error.find("cores") != error.npos ? "dataplane.cores" : "dataplane.eal";
+}
+
 }  // namespace
 
-net::Result<std::unique_ptr<Aftr>, std::string> Aftr::start(std::shared_ptr<const Config> config, const Say& say) {
-  std::unique_ptr<Aftr> aftr(new Aftr(std::move(config)));
-  Aftr& self = *aftr;
-  const Config& wanted = *self.config_;
+net::Result<std::unique_ptr<Aftr>, StartError> Aftr::start(std::shared_ptr<const Config> config, Say say) {
+  std::unique_ptr<Aftr> aftr(new Aftr(std::move(config), std::move(say)));
+  if (auto started = aftr->start_all(); !started) return tl::unexpected(std::move(started.error()));
+  return aftr;
+}
 
-  add_base_commands(self.commands_, [&self] { return self.config_; });
-  add_operator_commands(self.commands_, self);
-  auto cli = CliSocket::open(self.io_, self.commands_, {wanted.cli.socket, wanted.cli.group});
-  if (!cli) return tl::unexpected(cli.error());
-  self.cli_ = std::move(*cli);  // first: of two portolands with one configuration the second stops here
+net::Result<void, StartError> Aftr::start_all() {
+  add_base_commands(commands_, [this] { return config_; });
+  add_operator_commands(commands_, *this);
+  auto cli = CliSocket::open(io_, commands_, {config_->cli.socket, config_->cli.group});
+  if (!cli) return tl::unexpected(StartError{"cli.socket", cli.error()});
+  cli_ = std::move(*cli);  // first: of two portolands with one configuration the second stops here
 
-  auto dataplane = io::Dataplane::open(dataplane_settings(wanted, say));
-  if (!dataplane) return tl::unexpected(dataplane.error());
-  self.dataplane_ = std::move(*dataplane);
+  auto shards = open_shards(*config_, clock_.now_s(), say_);
+  if (!shards) return tl::unexpected(StartError{"dataplane.state-dir", shards.error()});
+  shards_ = std::move(*shards);
+  say_what_was_restored();
 
-  auto shards = open_shards(wanted, self.clock_.now_s(), say);
-  if (!shards) return tl::unexpected(shards.error());
-  self.shards_ = std::move(*shards);
+  auto dataplane = io::Dataplane::open(dataplane_settings(*config_, say_));
+  if (!dataplane) return tl::unexpected(StartError{setting_at_fault(*config_, dataplane.error()), dataplane.error()});
+  dataplane_ = std::move(*dataplane);
+
+  snapshot_ = snapshot_of(*config_, dataplane_->mac(Side::access), dataplane_->mac(Side::internet));
+  injector_ = std::make_unique<Injector>(*dataplane_);
+  translator_ = std::make_unique<Translator>(*dataplane_);
+  pcp_ =
+      std::make_unique<PcpFront>(pcp_settings(*config_), snapshot_, *translator_, [this] { return uint64_t{now_s()}; });
+  router_ = std::make_unique<Router>(snapshot_, gateways_, *injector_, *pcp_, now_ms());
+  pcp_->set_router(*router_);
+  std::vector<nat::Shard*> shard_pointers;
+  for (const auto& shard : shards_) shard_pointers.push_back(shard.get());
+  if (auto running = dataplane_->run(shard_pointers, gateways_, snapshot_, clock_); !running)
+    return tl::unexpected(StartError{setting_at_fault(*config_, running.error()), running.error()});
+  return {};
+}
+
+void Aftr::say_what_was_restored() const {
   uint64_t restored = 0, ended = 0;
-  for (const auto& shard : self.shards_) {
+  for (const auto& shard : shards_) {
     restored += shard->counters().restored.read();
     ended += shard->counters().dropped_at_restore.read();
   }
-  if (restored + ended > 0)
-    say(std::to_string(restored) + " mappings taken over from before, " + std::to_string(ended) +
-        " ended because they were cut short or are no longer allowed");
-
-  self.snapshot_ =
-      snapshot_of(wanted, self.dataplane_->mac(pipeline::Side::access), self.dataplane_->mac(pipeline::Side::internet));
-  self.injector_ = std::make_unique<Injector>(*self.dataplane_);
-  self.translator_ = std::make_unique<Translator>(*self.dataplane_);
-  self.pcp_ = std::make_unique<PcpFront>(pcp_settings(wanted), self.snapshot_, *self.translator_,
-                                         [&self] { return uint64_t{self.now_s()}; });
-  self.router_ = std::make_unique<Router>(self.snapshot_, self.gateways_, *self.injector_, *self.pcp_, now_ms());
-  self.pcp_->set_router(*self.router_);
-  std::vector<nat::Shard*> shard_pointers;
-  for (const auto& shard : self.shards_) shard_pointers.push_back(shard.get());
-  if (auto running = self.dataplane_->run(shard_pointers, self.gateways_, self.snapshot_, self.clock_); !running)
-    return tl::unexpected(running.error());
-  return aftr;
+  if (restored + ended == 0) return;
+  say_(std::to_string(restored) + " mappings taken over from before, " + std::to_string(ended) +
+       " ended because they were cut short or are no longer allowed");
 }
 
 Aftr::~Aftr() {
@@ -103,8 +120,20 @@ bool Aftr::round() {
   if (now >= next_second_ms_) {
     next_second_ms_ = now + 1'000;
     pcp_->tick();
+    watch_gateways();
   }
   return done > 0;
+}
+
+void Aftr::watch_gateways() {
+  for (const NeighborRow& gateway : router_->neighbors()) {
+    bool& known = gateway_known_[static_cast<size_t>(gateway.side)];
+    if (known == gateway.mac.has_value()) continue;
+    known = gateway.mac.has_value();
+    const std::string name = std::string(to_text(gateway.side)) + " gateway " + net::to_text_unmapped(gateway.address);
+    say_(known ? name + " is at " + net::to_text(*gateway.mac)
+               : name + " has stopped answering; packets that way are dropped until it does");
+  }
 }
 
 }  // namespace portolan::control

@@ -21,10 +21,15 @@
 
 namespace portolan::control {
 
+struct StartError {
+  std::string setting;  // at fault, "access.device"
+  std::string text;     // what is wrong, and the way out
+};
+
 class Aftr {
  public:
-  // Starts everything or nothing. Errors: one sentence that names the setting at fault and the way out.
-  static net::Result<std::unique_ptr<Aftr>, std::string> start(std::shared_ptr<const Config> config, const Say& say);
+  // Starts everything or nothing. `say` is told, now and later, what an operator should know.
+  static net::Result<std::unique_ptr<Aftr>, StartError> start(std::shared_ptr<const Config> config, Say say);
   ~Aftr();
 
   // Serves until `stop` is set. Called by the thread that called start().
@@ -53,10 +58,14 @@ class Aftr {
     io::Dataplane& dataplane_;
   };
 
-  explicit Aftr(std::shared_ptr<const Config> config) : config_(std::move(config)) {}
+  Aftr(std::shared_ptr<const Config> config, Say say) : config_(std::move(config)), say_(std::move(say)) {}
+  net::Result<void, StartError> start_all();
+  void say_what_was_restored() const;
   bool round();
+  void watch_gateways();
 
   std::shared_ptr<const Config> config_;
+  Say say_;
   io::Clock clock_;
   pipeline::Gateways gateways_;
   pipeline::Snapshot snapshot_;
@@ -71,6 +80,7 @@ class Aftr {
   std::optional<CliSocket> cli_;
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   uint64_t next_second_ms_ = 0;
+  std::array<bool, 2> gateway_known_{};  // by Side: as say_ was last told
 };
 
 }  // namespace portolan::control

@@ -5,7 +5,9 @@
 
 #include <compare>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "dataplane/net/types.h"
@@ -110,5 +112,8 @@ struct Config {
     LogTarget target;
   } log;
 };
+
+// dataplane.cores, "2-3,6", as numbers; none if it is no such list or names more CPUs than a machine has.
+std::optional<std::vector<unsigned>> parse_cores(std::string_view text);
 
 }  // namespace portolan::control

@@ -252,8 +252,14 @@ void Checker::paths() const {
                                 std::to_string(path_bytes_max) + " bytes");
   if (!config_.dataplane.state_dir.starts_with('/'))
     fail({"dataplane", "state-dir"}, '"' + config_.dataplane.state_dir + "\" is not an absolute path; give one");
-  if (config_.dataplane.cores.find_first_not_of("0123456789,-@()") != std::string::npos)
-    fail({"dataplane", "cores"}, '"' + config_.dataplane.cores + "\" is not a list of cores; give one like 2-3,6");
+  if (config_.dataplane.cores.empty()) return;
+  const auto cores = parse_cores(config_.dataplane.cores);
+  if (!cores)
+    fail({"dataplane", "cores"}, '"' + config_.dataplane.cores + "\" is not a list of CPUs; give one like 2-3,6");
+  else if (cores->size() != config_.dataplane.workers)
+    fail({"dataplane", "cores"}, "names " + std::to_string(cores->size()) + " CPUs for " +
+                                     std::to_string(config_.dataplane.workers) +
+                                     " workers; name one for each, or leave it empty");
 }
 
 }  // namespace

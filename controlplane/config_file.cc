@@ -222,7 +222,7 @@ std::string comment_of(const Setting& setting) {
   if (out.back() != '.') out += '.';
   if (setting.repeatable()) out += " May be repeated.";
   if (!setting.later.empty()) out += " Not in this version: " + std::string(setting.later) + '.';
-  return out + (setting.reload == Reload::live ? " Reloads live.\n" : "\n");
+  return out + "\n";
 }
 
 }  // namespace
@@ -246,6 +246,19 @@ ConfigResult read_config(const std::string& path) {
   if (in.bad()) return unreadable();
   text.resize(static_cast<size_t>(in.gcount()));
   return parse_config(text, path);
+}
+
+uint32_t find_line(const std::string& path, std::string_view section, std::string_view key) {
+  std::ifstream file(path);
+  std::string line, current;
+  for (uint32_t number = 1; std::getline(file, line); ++number) {
+    const std::string_view text = trimmed(std::string_view(line).substr(0, line.find('#')));
+    if (text.starts_with('[') && text.ends_with(']'))
+      current = trimmed(text.substr(1, text.size() - 2));
+    else if (current == section && trimmed(text.substr(0, text.find('='))) == key)
+      return number;
+  }
+  return 0;
 }
 
 std::string print_config(const Config& config) {

@@ -25,6 +25,9 @@ using ConfigResult = net::Result<Config, std::vector<ConfigError>>;  // errors i
 ConfigResult read_config(const std::string& path);
 ConfigResult parse_config(std::string_view text, std::string_view file);  // file: what errors call it
 
+// Where the file sets a key, first time: for errors found after it was read. 0: nowhere, the default holds.
+uint32_t find_line(const std::string& path, std::string_view section, std::string_view key);
+
 // A complete file: every key with its help, range and value. Required keys of a default Config show an example, so that
 // what --print-defaults prints is a file that parses.
 std::string print_config(const Config& config);

@@ -1,9 +1,5 @@
 #include "controlplane/engine_settings.h"
 
-#include <sstream>
-
-#include "dataplane/net/text.h"
-
 namespace portolan::control {
 
 namespace {
@@ -25,18 +21,6 @@ uint16_t mss_max(const Config::Softwire& softwire) {
 uint32_t share(uint32_t whole, unsigned workers) { return (whole + workers - 1) / workers; }
 
 }  // namespace
-
-std::vector<unsigned> cores_of(const Config& config) {
-  std::vector<unsigned> cores;
-  std::istringstream list(config.dataplane.cores);
-  for (std::string part; std::getline(list, part, ',');) {
-    const auto dash = part.find('-');
-    const auto first = net::parse_number(part.substr(0, dash));
-    const auto last = dash == part.npos ? first : net::parse_number(part.substr(dash + 1));
-    for (uint64_t core = first.value_or(1); last && core <= *last; ++core) cores.push_back(static_cast<unsigned>(core));
-  }
-  return cores;
-}
 
 nat::Pool pool_of(const Config& config) {
   return {config.pool.prefixes,

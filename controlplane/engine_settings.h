@@ -2,7 +2,6 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "controlplane/config.h"
 #include "dataplane/nat/shard.h"
@@ -11,8 +10,6 @@
 
 namespace portolan::control {
 
-// dataplane.cores, "2-3,5", as numbers; empty: workers float.
-std::vector<unsigned> cores_of(const Config& config);
 nat::Pool pool_of(const Config& config);
 nat::ShardSettings shard_settings(const Config& config, unsigned worker, const std::string& state_dir);
 pipeline::Snapshot snapshot_of(const Config& config, const net::Mac& access, const net::Mac& internet);

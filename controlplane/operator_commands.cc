@@ -1,7 +1,8 @@
 #include "controlplane/operator_commands.h"
 
 #include <algorithm>
-#include <map>
+#include <cmath>
+#include <functional>
 
 #include "dataplane/net/text.h"
 
@@ -46,6 +47,10 @@ RowSource walk_subscribers(const Aftr& aftr, Fill fill) {
       [](const nat::Shard& shard, uint32_t index) { return shard.read_subscriber(index); }, fill);
 }
 
+double percent(uint64_t part, uint64_t whole) {  // two decimals
+  return whole == 0 ? 0.0 : std::round(static_cast<double>(part) * 10'000.0 / static_cast<double>(whole)) / 100.0;
+}
+
 std::string life_text(const Mapping& mapping) {
   if (mapping.has(Mapping::held)) return "held";
   if (!mapping.has(Mapping::explicit_life)) return "implicit";
@@ -58,11 +63,16 @@ std::string_view state_text(const Mapping& mapping) {
   return mapping.protocol == net::Protocol::tcp ? texts[static_cast<size_t>(mapping.tcp_state)] : "-";
 }
 
-// "2001:db8:b:100::/56" or an address in it: the subscriber, masked as shards know him.
+// "2001:db8:b:100::/56", or an address in it: the subscriber, masked as shards know him. Another length is no
+// subscriber.
 std::optional<net::Ipv6> parse_subscriber(const Aftr& aftr, std::string_view text) {
-  const auto address = net::parse_ipv6(text.substr(0, text.find('/')));
-  if (!address) return std::nullopt;
-  return net::masked(*address, aftr.config().softwire.subscriber_prefix_length);
+  const unsigned length = aftr.config().softwire.subscriber_prefix_length;
+  if (text.find('/') != text.npos) {
+    const auto prefix = net::parse_ipv6_prefix(text);
+    return prefix && prefix->length == length ? std::optional(prefix->address) : std::nullopt;
+  }
+  const auto address = net::parse_ipv6(text);
+  return address ? std::optional(net::masked(*address, length)) : std::nullopt;
 }
 
 std::string subscriber_text(const Aftr& aftr, const net::Ipv6& prefix) {
@@ -71,8 +81,8 @@ std::string subscriber_text(const Aftr& aftr, const net::Ipv6& prefix) {
 
 Reply bad_subscriber(std::string_view text) {
   return error_reply(Code::bad_argument, "'" + std::string(text) +
-                                             "' is not a subscriber: give an IPv6 prefix or an "
-                                             "address in it, as show subscribers does");
+                                             "' is not a subscriber: give his prefix as show "
+                                             "subscribers does, or an address in it");
 }
 
 // ------------------------------------------------------------------------------------------------ show
@@ -107,8 +117,6 @@ Reply show_status(const Aftr& aftr, const Request& request) {
                                 {"pcp_epoch_s", uint64_t{aftr.pcp().server().epoch_s(aftr.pcp().now_s())}}});
 }
 
-std::string_view side_text(pipeline::Side side) { return side == pipeline::Side::access ? "access" : "internet"; }
-
 // Every counter of the box by name, summed over the workers.
 class CounterRows {
  public:
@@ -118,7 +126,7 @@ class CounterRows {
   void add(std::string name, std::string_view help, Read read) {
     uint64_t sum = 0;
     for (unsigned worker = 0; worker < aftr_.dataplane().workers(); ++worker)
-      sum += read(aftr_.dataplane().counters(worker)).read();
+      sum += std::invoke(read, aftr_.dataplane().counters(worker)).read();
     add_value(std::move(name), help, sum);
   }
   void add_value(std::string name, std::string_view help, uint64_t value) {
@@ -134,37 +142,41 @@ class CounterRows {
 
 void add_packet_counters(CounterRows& rows) {
   using Counters = pipeline::WorkerCounters;
+  const auto of_side = [](pipeline::Side side, nat::Counter pipeline::SideCounters::*which) {
+    return [side, which](const Counters& counters) -> const nat::Counter& { return counters.side(side).*which; };
+  };
+  const auto of_verdict = [](nat::VerdictCounters Counters::*which, size_t verdict) {
+    return [which, verdict](const Counters& counters) -> const nat::Counter& {
+      return (counters.*which).packets[verdict];
+    };
+  };
+  using Side = pipeline::SideCounters;
   for (const auto side : {pipeline::Side::access, pipeline::Side::internet}) {
-    const std::string name(side_text(side));
-    rows.add(
-        name + "_received", "packets in", [=](const Counters& c) -> auto& { return c.side(side).received; });
-    rows.add(
-        name + "_received_bytes", "", [=](const Counters& c) -> auto& { return c.side(side).received_bytes; });
-    rows.add(
-        name + "_sent", "packets out", [=](const Counters& c) -> auto& { return c.side(side).sent; });
-    rows.add(
-        name + "_sent_bytes", "", [=](const Counters& c) -> auto& { return c.side(side).sent_bytes; });
+    const std::string name(to_text(side));
+    rows.add(name + "_received", "packets in", of_side(side, &Side::received));
+    rows.add(name + "_received_bytes", "octets in, Ethernet headers included", of_side(side, &Side::received_bytes));
+    rows.add(name + "_sent", "packets out", of_side(side, &Side::sent));
+    rows.add(name + "_sent_bytes", "octets out, Ethernet headers included", of_side(side, &Side::sent_bytes));
   }
-  rows.add(
-      "translated_outbound", "from a softwire", [](const Counters& c) -> auto& { return c.translated_outbound; });
-  rows.add(
-      "translated_inbound", "to a softwire", [](const Counters& c) -> auto& { return c.translated_inbound; });
-  rows.add(
-      "hairpinned", "from one mapping to another", [](const Counters& c) -> auto& { return c.hairpinned; });
-  rows.add(
-      "fragments_made", "IPv6 fragments beyond the first", [](const Counters& c) -> auto& { return c.fragments_made; });
-  rows.add(
-      "injected", "sent by the router itself", [](const Counters& c) -> auto& { return c.injected; });
-  rows.add(
-      "handed_over", "from one worker to another", [](const Counters& c) -> auto& { return c.handed_out; });
+  rows.add("translated_outbound", "from a softwire", &Counters::translated_outbound);
+  rows.add("translated_inbound", "to a softwire", &Counters::translated_inbound);
+  rows.add("hairpinned", "from one mapping to another", &Counters::hairpinned);
+  rows.add("fragments_made", "IPv6 fragments beyond the first", &Counters::fragments_made);
+  rows.add("injected", "sent by the router itself", &Counters::injected);
+  rows.add("handed_out", "to another worker", &Counters::handed_out);
+  rows.add("handed_in", "taken from another worker", &Counters::handed_in);
   for (size_t i = 0; i < pipeline::punt_count; ++i)
-    rows.add(
-        "punt_" + std::string(pipeline::punt_texts[i].name),
-        pipeline::punt_texts[i].help, [i](const Counters& c) -> auto& { return c.punted[i]; });
+    rows.add("punt_" + std::string(pipeline::punt_texts[i].name), pipeline::punt_texts[i].help,
+             [i](const Counters& counters) -> const nat::Counter& { return counters.punted[i]; });
+  for (const auto verdict : {nat::Verdict::over_quota, nat::Verdict::pool_exhausted, nat::Verdict::table_full,
+                             nat::Verdict::subscribers_full}) {
+    const auto at = static_cast<size_t>(verdict);
+    rows.add("refused_" + std::string(nat::verdict_texts[at].name), nat::verdict_texts[at].help,
+             of_verdict(&Counters::punted_for, at));
+  }
   for (size_t i = 0; i < nat::verdict_count; ++i)
-    rows.add(
-        "drop_" + std::string(nat::verdict_texts[i].name),
-        nat::verdict_texts[i].help, [i](const Counters& c) -> auto& { return c.dropped.packets[i]; });
+    rows.add("drop_" + std::string(nat::verdict_texts[i].name), nat::verdict_texts[i].help,
+             of_verdict(&Counters::dropped, i));
 }
 
 void add_mapping_counters(CounterRows& rows, const Aftr& aftr) {
@@ -223,8 +235,7 @@ Reply show_workers(const Aftr& aftr, const Request& request) {
     for (const auto& packets : c.dropped.packets) dropped += packets.read();
     rows.push_back({uint64_t{worker}, received, sent, dropped, c.handed_in.read(), c.handed_out.read(),
                     shard.mappings_live(), shard.subscribers_live(),
-                    shard.blocks_total() - uint64_t{shard.blocks_free()},
-                    polls > 0 ? static_cast<double>(polls - idle) * 100.0 / static_cast<double>(polls) : 0.0});
+                    shard.blocks_total() - uint64_t{shard.blocks_free()}, percent(polls - idle, polls)});
   }
   return table_reply(request,
                      {{"worker", true},
@@ -358,8 +369,7 @@ Reply show_pools(const Aftr& aftr, const Request& request) {
     const uint64_t blocks = net::size(prefixes[i]) * (pool.ports().count() / pool.block_ports());
     rows.push_back({to_text(prefixes[i]), net::size(prefixes[i]),
                     std::to_string(pool.ports().low) + "-" + std::to_string(pool.ports().high), blocks, uses[i].blocks,
-                    uses[i].subscribers, uses[i].mappings,
-                    static_cast<double>(uses[i].blocks) * 100.0 / static_cast<double>(std::max<uint64_t>(blocks, 1))});
+                    uses[i].subscribers, uses[i].mappings, percent(uses[i].blocks, blocks)});
   }
   return table_reply(request,
                      {{"prefix"},
@@ -376,10 +386,9 @@ Reply show_pools(const Aftr& aftr, const Request& request) {
 Reply show_neighbors(const Aftr& aftr, const Request& request) {
   std::vector<Row> rows;
   for (const auto& neighbor : aftr.router().neighbors())
-    rows.push_back(
-        {std::string(side_text(neighbor.side)),
-         net::is_mapped(neighbor.address) ? to_text(net::unmapped(neighbor.address)) : to_text(neighbor.address),
-         neighbor.mac ? Cell{to_text(*neighbor.mac)} : Cell{}, std::string(to_text(neighbor.state)), neighbor.probes});
+    rows.push_back({std::string(to_text(neighbor.side)), net::to_text_unmapped(neighbor.address),
+                    neighbor.mac ? Cell{to_text(*neighbor.mac)} : Cell{}, std::string(to_text(neighbor.state)),
+                    neighbor.probes});
   return table_reply(request, {{"side"}, {"gateway"}, {"link_layer_address"}, {"state"}, {"probes", true}},
                      std::move(rows));
 }
@@ -388,7 +397,7 @@ Reply show_interfaces(const Aftr& aftr, const Request& request) {
   std::vector<Row> rows;
   for (const auto side : {pipeline::Side::access, pipeline::Side::internet}) {
     const io::InterfaceInfo info = aftr.dataplane().interface(side);
-    rows.push_back({std::string(side_text(side)), info.device, info.driver, to_text(info.mac), uint64_t{info.mtu_bytes},
+    rows.push_back({std::string(to_text(side)), info.device, info.driver, to_text(info.mac), uint64_t{info.mtu_bytes},
                     std::string(info.link_up ? "up" : "down"), info.received, info.sent, info.missed + info.no_buffer,
                     info.receive_errors + info.transmit_errors});
   }
@@ -448,7 +457,8 @@ Reply run_on_owner(Aftr& aftr, const nat::Command& command,
 }
 
 Reply clear_subscriber(Aftr& aftr, const Request& request) {
-  if (request.args.size() != 1) return error_reply(Code::bad_argument, "clear subscriber PREFIX: one word is needed");
+  if (request.args.size() != 1)
+    return error_reply(Code::bad_argument, "needs one PREFIX; usage: clear subscriber PREFIX");
   const auto subscriber = parse_subscriber(aftr, request.args[0]);
   if (!subscriber) return bad_subscriber(request.args[0]);
   nat::Command command;
@@ -456,6 +466,10 @@ Reply clear_subscriber(Aftr& aftr, const Request& request) {
   command.key.subscriber = *subscriber;
   return run_on_owner(aftr, command,
                       [&aftr, json = request.json, prefix = *subscriber](const auto& result, std::string& text) {
+                        if (result.status == nat::CommandResult::Status::unknown && !json) {
+                          text = subscriber_text(aftr, prefix) + ": no such subscriber; show subscribers lists them";
+                          return;
+                        }
                         const size_t explicit_ones = aftr.subscriber_cleared(prefix);
                         text = json ? "{\"subscriber\":\"" + subscriber_text(aftr, prefix) +
                                           "\",\"mappings_ended\":" + std::to_string(result.ended) +
@@ -494,9 +508,10 @@ void add_operator_commands(CommandTable& table, Aftr& aftr) {
   table.add({"show mappings", "[subscriber PREFIX] [outside ADDRESS:PORT] [held]", Access::view,
              [&aftr](const Request& request) { return show_mappings(aftr, request); },
              "Translations, one a line; with 'held' also ended ones whose port still rests."});
-  table.add({"clear subscriber", "PREFIX", Access::change,
-             [&aftr](const Request& request) { return clear_subscriber(aftr, request); },
-             "End all mappings of a subscriber and tell his PCP clients to ask anew."});
+  table.add(
+      {"clear subscriber", "PREFIX", Access::change,
+       [&aftr](const Request& request) { return clear_subscriber(aftr, request); },
+       "End all mappings of a subscriber and tell his PCP clients to ask anew; the ports rest for pool.quarantine."});
 }
 
 }  // namespace portolan::control

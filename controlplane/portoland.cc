@@ -47,7 +47,7 @@ std::shared_ptr<spdlog::logger> logger_of(const Config::Log& log) {
   return spdlog::stderr_color_mt("portoland");
 }
 
-int serve(std::shared_ptr<const Config> config) {
+int serve(std::shared_ptr<const Config> config, const std::string& file) {
   try {
     spdlog::set_default_logger(logger_of(config->log));
   } catch (const spdlog::spdlog_ex& error) {
@@ -58,10 +58,14 @@ int serve(std::shared_ptr<const Config> config) {
   spdlog::flush_on(spdlog::level::info);
   for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, on_signal);
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGHUP, SIG_IGN);  // a reload is not in this version, and must not be a stop either
 
   const auto started = Aftr::start(std::move(config), [](std::string_view line) { spdlog::info("{}", line); });
   if (!started) {
-    spdlog::error("{}", started.error());
+    const auto& [setting, text] = started.error();
+    const auto dot = setting.find('.');
+    spdlog::error("{}", to_text(ConfigError{file, find_line(file, setting.substr(0, dot), setting.substr(dot + 1)),
+                                            setting, text}));
     return exit_error;
   }
   Aftr& aftr = **started;
@@ -105,5 +109,5 @@ int main(int argc, char** argv) {
     return exit_error;
   }
   if (given.contains("check")) return std::cout << given["config"].as<std::string>() << ": good\n", exit_ok;
-  return serve(std::make_shared<const Config>(*config));
+  return serve(std::make_shared<const Config>(*config), given["config"].as<std::string>());
 }

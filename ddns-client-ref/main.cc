@@ -32,6 +32,11 @@ int print_state(const Config& config) {
 }
 
 int run(const Config& config, Mode mode) {
+  const auto lock = StateLock::take(config.ddns.state);
+  if (!lock) {
+    std::cerr << "portolan-ddns: " << lock.error() << "\n";
+    return 1;
+  }
   auto agent = Agent::make(config, mode);
   if (!agent) {
     std::cerr << agent.error() << "\n";

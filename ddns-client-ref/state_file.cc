@@ -8,6 +8,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -154,6 +155,20 @@ net::Result<State, std::string> from_json(std::string_view text, WallOffset offs
   } catch (const Malformed& error) {
     return tl::unexpected(std::string(error.what()));
   }
+}
+
+net::Result<StateLock, std::string> StateLock::take(const std::string& path) {
+  const std::string name = path + ".lock";
+  const int file = ::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (file < 0) return tl::unexpected(name + ": cannot be opened: " + std::strerror(errno) + "; check ddns.state");
+  StateLock lock(file);
+  if (flock(file, LOCK_EX | LOCK_NB) != 0)
+    return tl::unexpected(path + ": in use by another portolan-ddns; stop it or set another ddns.state");
+  return lock;
+}
+
+StateLock::~StateLock() {
+  if (file_ >= 0) ::close(file_);
 }
 
 net::Result<void, std::string> save_state(const std::string& path, const State& state, WallOffset offset) {

@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "dataplane/net/result.h"
@@ -36,6 +37,20 @@ WallOffset wall_offset();
 std::string to_json(const State& state, WallOffset offset);
 // A torn or foreign file is an error, never a part of a state.
 net::Result<State, std::string> from_json(std::string_view text, WallOffset offset);
+
+// Holds the state for this process, by a lock beside the file, for as long as it lives: two clients with one state
+// would undo each other's registrations.
+class StateLock {
+ public:
+  static net::Result<StateLock, std::string> take(const std::string& path);
+  StateLock(StateLock&& other) noexcept : file_(std::exchange(other.file_, -1)) {}
+  StateLock& operator=(StateLock&&) = delete;
+  ~StateLock();
+
+ private:
+  explicit StateLock(int file) : file_(file) {}
+  int file_;
+};
 
 // Atomic: the old file or the new one, whatever happens (temporary file, fsync, rename, fsync of the directory).
 net::Result<void, std::string> save_state(const std::string& path, const State& state, WallOffset offset);

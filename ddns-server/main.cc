@@ -8,6 +8,7 @@
 #include <spdlog/spdlog.h>
 #include <string>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <vector>
 
 #include "ddns-server/admin.h"
@@ -102,6 +103,7 @@ int run(int argc, char** argv) {
 }  // namespace portolan::ddnsd
 
 int main(int argc, char** argv) {
+  umask(0077);  // the registry holds token hashes and who lives where
   try {
     return portolan::ddnsd::run(argc, argv);
   } catch (const std::exception& error) {

@@ -5,7 +5,8 @@
 namespace portolan::ddnsd {
 namespace {
 
-constexpr int busy_timeout_ms = 5000;  // the administrator's commands and the publisher write the same file
+// The administrator's commands and the publisher write the same file, in short transactions; redirects wait meanwhile.
+constexpr int busy_timeout_ms = 500;
 
 void require(int code, sqlite3* database) {
   if (code != SQLITE_OK) throw StoreError(sqlite3_errmsg(database));

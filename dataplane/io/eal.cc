@@ -88,8 +88,12 @@ class StdoutMuted {
 };
 
 // EAL makes a directory for its files even when told to make none, and forgets it.
-void leave_nothing() {
+void remove_runtime_folder() {
   if (const char* folder = rte_eal_get_runtime_dir(); folder != nullptr) rmdir(folder);
+}
+
+void leave_nothing() {
+  remove_runtime_folder();
   redirect_log({});
 }
 
@@ -236,6 +240,7 @@ net::Result<std::unique_ptr<Eal>, std::string> Eal::start(const EalPlan& plan, L
     leave_nothing();
     return tl::unexpected(std::move(error));
   }
+  remove_runtime_folder();  // now, so that kill -9 leaves none either
   return std::unique_ptr<Eal>(new Eal);
 }
 

@@ -2,16 +2,24 @@
 
 #include <algorithm>
 #include <bit>
+#include <numeric>
 
 namespace portolan::nat {
 
 Pool::Pool(std::vector<net::Ipv4Prefix> prefixes, PortRange ports, uint16_t block_ports, unsigned workers)
     : prefixes_(std::move(prefixes)), ports_(ports), block_ports_(block_ports), workers_(workers) {
-  std::ranges::sort(prefixes_);
+  // Numbered in the order given, so that a prefix added at the end moves no address to another worker.
+  std::vector<uint32_t> firsts;
   for (const auto& prefix : prefixes_) {
-    first_numbers_.push_back(address_count_);
+    firsts.push_back(address_count_);
     address_count_ += static_cast<uint32_t>(net::size(prefix));
   }
+  std::vector<size_t> order(prefixes_.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::ranges::sort(order, {}, [this](size_t at) { return prefixes_[at].address; });
+  std::vector<net::Ipv4Prefix> sorted;
+  for (const size_t at : order) sorted.push_back(prefixes_[at]), first_numbers_.push_back(firsts[at]);
+  prefixes_ = std::move(sorted);
   shared_ = address_count_ < workers_;
   const uint32_t blocks = ports_.count() / block_ports_;
   slice_ports_ = std::max<uint32_t>(1, blocks / workers_) * block_ports_;
@@ -25,8 +33,8 @@ std::optional<uint32_t> Pool::number_of(net::Ipv4 address) const {
 }
 
 net::Ipv4 Pool::address_of(uint32_t number) const {
-  const auto after = std::ranges::upper_bound(first_numbers_, number);
-  const auto at = static_cast<size_t>(after - first_numbers_.begin()) - 1;
+  size_t at = 0;  // few prefixes; new mappings only
+  while (number - first_numbers_[at] >= net::size(prefixes_[at])) ++at;
   return {uint32_t{prefixes_[at].address.bits} + (number - first_numbers_[at])};
 }
 

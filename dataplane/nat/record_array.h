@@ -39,7 +39,8 @@ requires(std::is_trivially_copyable_v<Record> && sizeof(Record) % 8 == 0 && alig
 
   // Writer. One field of a record on its own, when a reader may see it before or after its neighbours.
   template <class Field>
-  void set(uint32_t index, Field Record::*field, Field value) {
+  requires(alignof(Field) == sizeof(Field))  // else the store would not be one
+      void set(uint32_t index, Field Record::*field, Field value) {
     std::atomic_ref(records_[index].*field).store(value, std::memory_order_relaxed);
   }
 

@@ -62,30 +62,41 @@ std::string refusal(const Header& header, const std::string& path) {
 
 }  // namespace
 
+// Opens the file, locked, at bytes_ or what it has if that is more, with room for all of it; a file made here that gets
+// no room is removed again.
+net::Result<void, std::string> Slab::open_file(const std::string& path) {
+  file_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (file_ < 0) return tl::unexpected(fault(path, "cannot be opened"));
+  if (flock(file_, LOCK_EX | LOCK_NB) != 0)
+    return tl::unexpected(path + ": in use by another portoland; stop it or set another dataplane.state-dir");
+  struct stat status;
+  if (fstat(file_, &status) != 0) return tl::unexpected(fault(path, "cannot be read"));
+  const auto present = static_cast<size_t>(status.st_size);
+  if (present > 0 && present < header_bytes)
+    return tl::unexpected(path + ": is not a mapping slab; move it away or set dataplane.state-dir elsewhere");
+  Header found{};
+  if (pread(file_, &found, sizeof found, 0) < 0) return tl::unexpected(fault(path, "cannot be read"));
+  if (auto why = refusal(found, path); !why.empty()) return tl::unexpected(std::move(why));
+  bytes_ = std::max(rounded_for(file_, bytes_), present);  // a smaller max-mappings never cuts live records off
+  // Not ftruncate: a hole that the file system cannot fill later would be a SIGBUS in a worker.
+  if (const int error = posix_fallocate(file_, 0, static_cast<off_t>(bytes_)); error != 0) {
+    if (present == 0) unlink(path.c_str());
+    if (present > 0 && ftruncate(file_, status.st_size) != 0) return tl::unexpected(fault(path, "cannot be cut back"));
+    errno = error;
+    return tl::unexpected(fault(
+        path,
+        ("has no room for the " + std::to_string(bytes_ >> 20) + " MiB that dataplane.max-mappings needs").c_str()));
+  }
+  return {};
+}
+
 net::Result<Slab, std::string> Slab::open(const std::string& path, uint32_t capacity) {
   Slab slab;
   slab.bytes_ = header_bytes + size_t{capacity} * sizeof(Mapping);
-  if (path.empty()) {
-    slab.memory_ = mmap(nullptr, slab.bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  } else {
-    slab.file_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (slab.file_ < 0) return tl::unexpected(fault(path, "cannot be opened"));
-    if (flock(slab.file_, LOCK_EX | LOCK_NB) != 0)
-      return tl::unexpected(path + ": in use by another portoland; stop it or set another dataplane.state-dir");
-    struct stat status;
-    if (fstat(slab.file_, &status) != 0) return tl::unexpected(fault(path, "cannot be read"));
-    const auto present = static_cast<size_t>(status.st_size);
-    if (present > 0 && present < header_bytes)
-      return tl::unexpected(path + ": is not a mapping slab; move it away or set dataplane.state-dir elsewhere");
-    Header found{};
-    if (pread(slab.file_, &found, sizeof found, 0) < 0) return tl::unexpected(fault(path, "cannot be read"));
-    if (auto why = refusal(found, path); !why.empty()) return tl::unexpected(std::move(why));
-    slab.bytes_ = rounded_for(slab.file_, slab.bytes_);
-    if (present > slab.bytes_) slab.bytes_ = present;  // a smaller max-mappings never cuts live records off
-    if (present < slab.bytes_ && ftruncate(slab.file_, static_cast<off_t>(slab.bytes_)) != 0)
-      return tl::unexpected(fault(path, "has no room for max-mappings"));
-    slab.memory_ = mmap(nullptr, slab.bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, slab.file_, 0);
-  }
+  if (!path.empty())
+    if (auto opened = slab.open_file(path); !opened) return tl::unexpected(std::move(opened.error()));
+  slab.memory_ = mmap(nullptr, slab.bytes_, PROT_READ | PROT_WRITE,
+                      path.empty() ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED | MAP_POPULATE, slab.file_, 0);
   if (slab.memory_ == MAP_FAILED) {
     slab.memory_ = nullptr;
     return tl::unexpected(fault(path, "cannot be mapped into memory; lower dataplane.max-mappings"));

@@ -49,6 +49,7 @@ class Slab {
 
  private:
   Slab() = default;
+  net::Result<void, std::string> open_file(const std::string& path);
   void link_free(MappingIndex index);
 
   void* memory_ = nullptr;

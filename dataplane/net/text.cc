@@ -91,6 +91,10 @@ std::optional<Endpoint> parse_endpoint(std::string_view text) {
 std::string to_text(Ipv4 address) { return address_text<AF_INET>(&address); }
 std::string to_text(const Ipv6& address) { return address_text<AF_INET6>(&address); }
 
+std::string to_text_unmapped(const Ipv6& address) {
+  return is_mapped(address) ? to_text(unmapped(address)) : to_text(address);
+}
+
 std::string to_text(const Mac& mac) {
   char out[18];
   const auto& b = mac.bytes;

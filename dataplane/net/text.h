@@ -25,7 +25,8 @@ std::optional<Ipv6Prefix> parse_ipv6_interface(std::string_view text);
 std::optional<Endpoint> parse_endpoint(std::string_view text);
 
 std::string to_text(Ipv4 address);
-std::string to_text(const Ipv6& address);  // RFC 5952
+std::string to_text(const Ipv6& address);           // RFC 5952
+std::string to_text_unmapped(const Ipv6& address);  // an IPv4-mapped one as the IPv4 address it stands for
 std::string to_text(const Mac& mac);
 std::string to_text(const Ipv4Prefix& prefix);
 std::string to_text(const Ipv6Prefix& prefix);

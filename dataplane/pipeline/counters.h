@@ -17,6 +17,7 @@ struct WorkerCounters {               // writer: the worker; readers: anyone
   nat::Counter handed_in, handed_out, injected, fragments_made;
   nat::Counter translated_outbound, translated_inbound, hairpinned;  // of those sent or handed over
   nat::VerdictCounters dropped;
+  nat::VerdictCounters punted_for;  // of those punted: what would have dropped them, so that refusals can be told apart
   nat::Counter polls, polls_idle;
 
   SideCounters& side(Side which) { return sides[static_cast<size_t>(which)]; }
@@ -34,6 +35,7 @@ inline void account(WorkerCounters& counters, const Packet& packet) {
     }
     case Fate::punt:
       counters.punted[static_cast<size_t>(packet.context.punt)].add();
+      counters.punted_for[packet.context.verdict].add();
       break;
     case Fate::hand_over:
       counters.handed_out.add();

@@ -19,6 +19,7 @@ inline constexpr size_t fragments_max = 128;      // fragments one burst may mak
 inline constexpr size_t headroom_min_bytes = 64;  // encapsulation (40), a fragment header (8) and VLAN need this
 
 enum class Side : uint8_t { access, internet };
+constexpr std::string_view to_text(Side side) { return side == Side::access ? "access" : "internet"; }
 
 enum class Fate : uint8_t { undecided, send, punt, hand_over, drop };
 

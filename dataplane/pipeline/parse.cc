@@ -155,7 +155,7 @@ void parse_inbound(Packet& packet, const Snapshot& config, unsigned worker) {
   const auto number = config.pool.number_of(packet.ip->destination);
   if (!number) return packet.drop(Verdict::not_ours);
   packet.address_number = *number;
-  if (never_forwarded(packet.ip->source)) return packet.drop(Verdict::inner_source_refused);
+  if (never_forwarded(packet.ip->source)) return packet.drop(Verdict::ipv4_source_refused);
   if (packet.ip->is_fragment()) return packet.drop(Verdict::fragment_unsupported);
   parse_transport(packet, false);
   if (packet.decided()) return;
@@ -171,6 +171,10 @@ void parse_ipv4_frame(Packet& packet, const Snapshot& config, unsigned worker) {
   if (!parse_ipv4(packet, at, packet.bytes - sizeof(net::EthernetHeader))) return;
   if (packet.ip->destination == config.internet.address.address)
     return packet.punt(Punt::host_ipv4, Verdict::router_declined);
+  // Our own addresses never arrive from outside, unless hairpinning is left to the gateway.
+  if (packet.ip->source == config.internet.address.address ||
+      (config.hairpinning && config.pool.number_of(packet.ip->source)))
+    return packet.drop(Verdict::ipv4_source_refused);
   parse_inbound(packet, config, worker);
 }
 
@@ -180,7 +184,7 @@ void parse_inner(Packet& packet, size_t payload_bytes) {
   if (!parse_ipv4(packet, at, payload_bytes)) return;
   const auto& ip = *packet.ip;
   if (congestion_mark_lost(packet.outer_class, ip.tos)) return packet.drop(Verdict::congestion_mark_refused);
-  if (!inner_source_allowed(ip.source)) return packet.drop(Verdict::inner_source_refused);
+  if (!inner_source_allowed(ip.source)) return packet.drop(Verdict::ipv4_source_refused);
   if (ip.destination == aftr_inside || ip.destination == pcp_anycast)
     return packet.punt(Punt::host_softwire, Verdict::router_declined);
   if (never_forwarded(ip.destination)) return packet.drop(Verdict::destination_refused);

@@ -10,6 +10,7 @@
 
 #include "dataplane/nat/pool.h"
 #include "dataplane/net/types.h"
+#include "dataplane/pipeline/packet.h"
 
 namespace portolan::pipeline {
 
@@ -37,7 +38,10 @@ struct Snapshot {
   nat::Pool pool;
   unsigned workers = 1;
   bool hairpinning = true;
-  unsigned opened_per_burst_max = 32;  // so that a flood of new flows cannot starve established ones
+  // A flood of new flows must not starve established ones: a full burst, which says that more packets wait, opens at
+  // most this many mappings. Where nothing waits there is no reason to refuse.
+  unsigned opened_per_burst_max = 32;
+  size_t budgeted_burst = burst_max;  // packets in a burst from which on it counts as full
 };
 
 // A MAC address as one word, so that it is learned and read without a lock; 0 while unresolved.

@@ -93,6 +93,7 @@ void Worker::look_up(Burst& burst, bool outbound) {
 }
 
 void Worker::open_mappings(Burst& burst, uint32_t now_s) {
+  const bool budgeted = burst.count >= snapshot_->budgeted_burst;
   unsigned opened = 0;
   for (size_t i = 0; i < burst.count; ++i) {
     Packet& packet = burst.packets[i];
@@ -109,7 +110,7 @@ void Worker::open_mappings(Burst& burst, uint32_t now_s) {
       packet.drop(Verdict::not_a_syn);
       continue;
     }
-    if (opened == snapshot_->opened_per_burst_max) {
+    if (budgeted && opened == snapshot_->opened_per_burst_max) {
       packet.drop(Verdict::budget_spent);
       continue;
     }

@@ -38,6 +38,7 @@ class Demo:
     def __init__(self, lab):
         self.lab = lab
         self.seen = {}  # for the summary: what, and what was seen
+        self.show = []  # for the summary: the command line's answers
 
     # --- pieces -----------------------------------------------------------------------------------------------------
 
@@ -232,9 +233,12 @@ suggested-port = {suggested_port}
 
     @step("What the operator sees", "# portolanctl show status|subscribers|mappings|pools|counters|neighbors")
     def operator(self):
+        shown = []
         for topic in ("status", "subscribers", "mappings", "pools", "counters", "neighbors"):
             text = self.lab.ctl(f"show {topic}")
             must(text.strip(), f"show {topic} prints nothing")
+            shown += [f"$ portolanctl show {topic}", *text.splitlines(), ""]
+        self.show = shown
         mappings = self.lab.ctl("show mappings")
         must(HOME in mappings, mappings)
         self.seen["mappings shown by portolanctl"] = str(mappings.count(HOME))
@@ -267,13 +271,16 @@ def run_steps(demo, colours):
                 traceback.print_exc()
             print(f"logs: {keep_logs(demo.lab)}/")
             return False
-        print(f"{number:2} {colours.good}ok{colours.end}   {title}: {seen}  "
-              f"{colours.dim}[{command}] {time.monotonic() - started:.1f} s{colours.end}", flush=True)
+        print(f"{number:2} {colours.good}ok{colours.end}  {title}  {colours.dim}{time.monotonic() - started:.1f} s\n"
+              f"       {command}{colours.end}\n       {seen}", flush=True)
     return True
 
 
 def print_summary(demo):
-    print("\nSeen")
+    print("\nThe operator's view\n")
+    for line in demo.show:
+        print(f"  {line}"[:shutil.get_terminal_size((160, 0)).columns])
+    print("Seen")
     width = max(map(len, demo.seen))
     for what, value in demo.seen.items():
         print(f"  {what:{width}}  {value}")

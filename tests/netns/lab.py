@@ -310,7 +310,10 @@ class Lab:
         config = self.directory / "portoland.conf"
         config.write_text(self.aftr_config())
         self.start("aftr", "portoland", [self.binaries / "portoland", "-c", config], self._eal_environment())
-        self.wait_ready("portoland", lambda: self.ctl("show status"), seconds=30)
+        self.wait_ready("portoland", self._gateways_answer, seconds=30)
+
+    def _gateways_answer(self):
+        return all(gateway["state"] == "reachable" for gateway in self.ctl_json("show neighbors"))
 
     def aftr_config(self):
         devices = {

@@ -33,7 +33,10 @@ class Builder {
       : words_(words), variables_(variables), actual_(actual) {}
 
   Bytes frame(net::Mac to, const net::Mac& from, pipeline::Side side) {
-    if (next_is("to")) to = must(net::parse_mac(take()), words_[at_ - 1]);
+    if (next_is("to")) {
+      const std::string word = take();
+      to = must(net::parse_mac(word), word);
+    }
     if (next_is("frame")) return hex_to_end(), out_;
     out_.insert(out_.end(), to.bytes.begin(), to.bytes.end());
     out_.insert(out_.end(), from.bytes.begin(), from.bytes.end());
@@ -108,10 +111,14 @@ class Builder {
     put(variables_[word], bytes);
   }
 
+  net::Ipv6 take_ipv6() {
+    const std::string word = take();
+    return must(net::parse_ipv6(word), word);
+  }
   void outer() {
-    const net::Ipv6 source = must(net::parse_ipv6(take()), words_[at_ - 1]);
+    const net::Ipv6 source = take_ipv6();
     expect(">");
-    const net::Ipv6 destination = must(net::parse_ipv6(take()), words_[at_ - 1]);
+    const net::Ipv6 destination = take_ipv6();
     const Options all = options();
     const bool destination_option = all.contains("dstopt"), is_fragment = all.contains("frag");
     const size_t start = out_.size();

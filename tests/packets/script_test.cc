@@ -77,7 +77,11 @@ const std::map<std::string, Setter> setters{
     {"internet-mtu", [](Settings& s, const Words& w) { set(s.snapshot.internet.mtu_bytes, w); }},
     {"mss", [](Settings& s, const Words& w) { set(s.snapshot.softwire.tcp_mss_max, w); }},
     {"hop-limit", [](Settings& s, const Words& w) { set(s.snapshot.softwire.hop_limit, w); }},
-    {"budget", [](Settings& s, const Words& w) { set(s.snapshot.opened_per_burst_max, w); }},
+    {"budget",
+     [](Settings& s, const Words& w) {
+       set(s.snapshot.opened_per_burst_max, w);
+       s.snapshot.budgeted_burst = 1;
+     }},
     {"buffers", [](Settings& s, const Words& w) { set(s.buffers_max, w); }},
     {"workers", [](Settings& s, const Words& w) { set(s.workers, w); }},
 };

@@ -93,6 +93,16 @@ TEST_F(StateFile, is_private_and_leaves_no_temporary_file) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder), {}), 1);
 }
 
+TEST_F(StateFile, is_one_clients_at_a_time) {
+  auto first = StateLock::take(path);
+  ASSERT_TRUE(first);
+  const auto second = StateLock::take(path);
+  ASSERT_FALSE(second);
+  EXPECT_NE(second.error().find("in use by another portolan-ddns"), std::string::npos) << second.error();
+  { const StateLock given_up = std::move(*first); }
+  EXPECT_TRUE(StateLock::take(path));
+}
+
 TEST_F(StateFile, a_write_that_fails_leaves_the_old_state) {
   ASSERT_TRUE(save_state(path, sample(), offset));
   std::filesystem::create_directory(path + ".new");  // stands in the way, for root too

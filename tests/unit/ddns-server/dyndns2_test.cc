@@ -28,6 +28,7 @@ class Dyndns2Test : public SiteTest {
 
 struct Row {
   const char *query, *body;
+  friend void PrintTo(const Row& row, std::ostream* out) { *out << row.query; }
 };
 class Dyndns2Codes : public Dyndns2Test, public ::testing::WithParamInterface<Row> {};
 TEST_P(Dyndns2Codes, DYN_003_code_with_status_200) {

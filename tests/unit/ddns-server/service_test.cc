@@ -35,6 +35,7 @@ TEST(Service, what_no_portal_may_link_to_is_refused) {
 struct BadService {
   const char* field;
   void (*spoil)(Service&);
+  friend void PrintTo(const BadService& row, std::ostream* out) { *out << row.field; }
 };
 class ServiceCheck : public ::testing::TestWithParam<BadService> {};
 TEST_P(ServiceCheck, names_the_field) {

@@ -20,7 +20,8 @@ TEST(Pool, CGN_005_scattered_prefixes_are_numbered_throughout) {
   const Pool pool(prefixes({"198.51.100.0/30", "192.0.2.77/32", "203.0.113.8/29"}), {}, 256, 1);
   EXPECT_EQ(pool.address_count(), 13U);
   for (uint32_t number = 0; number < 13; ++number) EXPECT_EQ(pool.number_of(pool.address_of(number)), number);
-  EXPECT_EQ(net::to_text(pool.address_of(0)), "192.0.2.77");
+  EXPECT_EQ(net::to_text(pool.address_of(0)), "198.51.100.0");  // in the order given …
+  EXPECT_EQ(net::to_text(pool.address_of(4)), "192.0.2.77");    // … so that what is added later moves nothing
   for (const char* outside :
        {"0.0.0.0", "192.0.2.76", "192.0.2.78", "198.51.100.4", "203.0.113.7", "203.0.113.16", "255.255.255.255"})
     EXPECT_FALSE(pool.number_of(*net::parse_ipv4(outside))) << outside;
