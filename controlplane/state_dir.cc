@@ -20,8 +20,7 @@ constexpr long hugetlbfs_magic = 0x958458f6;
 // but outlive a reboot for nothing.
 bool default_is_usable(const std::string& dir) {
   struct statfs status;
-  return statfs(fs::path(dir).parent_path().c_str(), &status) == 0 && status.f_type == hugetlbfs_magic &&
-         status.f_bfree > 0;
+  return statfs(fs::path(dir).parent_path().c_str(), &status) == 0 && status.f_type == hugetlbfs_magic;
 }
 
 net::Result<Shards, std::string> open_in(const Config& config, const std::string& dir, uint32_t now_s) {
@@ -56,7 +55,7 @@ net::Result<Shards, std::string> open_shards(const Config& config, uint32_t now_
   std::string dir = config.dataplane.state_dir;
   const bool is_default = dir == Config{}.dataplane.state_dir;
   if (is_default && !default_is_usable(dir)) {
-    say("no free huge pages at " + dir + ": mappings are kept in " + fallback_dir);
+    say("no hugetlbfs at " + dir + ": mappings are kept in " + fallback_dir);
     dir = fallback_dir;
   }
   auto shards = open_in(config, dir, now_s);
