@@ -37,7 +37,8 @@ std::string setting_at_fault(const Config& config, const std::string& error) {
   const auto names = [&](const std::string& devargs) {
     return error.find(devargs.substr(0, devargs.find(','))) != error.npos;
   };
-  if (names(config.internet.device)) return "internet.device";
+  const bool is_conflict = error.find("both sides") != error.npos;
+  if (is_conflict || names(config.internet.device)) return "internet.device";
   if (names(config.access.device)) return "access.device";
   return error.find("cores") != error.npos ? "dataplane.cores" : "dataplane.eal";
 }

@@ -37,6 +37,12 @@ struct Command {
   uint32_t lifetime_s = 0;
 };
 
+// A suggestion's zero address and zero port each mean "any" (RFC 6887 §11.1).
+constexpr bool fits(net::Endpoint outside, net::Endpoint suggested) {
+  return (suggested.address == net::Ipv4{} || suggested.address == outside.address) &&
+         (suggested.port == net::Port{} || suggested.port == outside.port);
+}
+
 struct CommandResult {
   enum class Status : uint8_t { done, table_full, pool_exhausted, over_quota, not_available, not_explicit, unknown };
   uint64_t ticket = 0;

@@ -39,8 +39,8 @@ requires(std::is_trivially_copyable_v<Record> && sizeof(Record) % 8 == 0 && alig
 
   // Writer. One field of a record on its own, when a reader may see it before or after its neighbours.
   template <class Field>
-  requires(alignof(Field) == sizeof(Field))  // else the store would not be one
-      void set(uint32_t index, Field Record::*field, Field value) {
+  void set(uint32_t index, Field Record::*field, Field value) {
+    static_assert(std::atomic_ref<Field>::required_alignment <= alignof(Field));  // else it would not be one store
     std::atomic_ref(records_[index].*field).store(value, std::memory_order_relaxed);
   }
 

@@ -18,31 +18,12 @@ std::array<uint64_t, 2> mask_words(unsigned length) {
 
 constexpr net::Endpoint none{};
 
-// A suggestion's zero address and zero port each mean "any" (RFC 6887 §11.1).
-bool fits(net::Endpoint outside, net::Endpoint suggested) {
-  return (suggested.address == net::Ipv4{} || suggested.address == outside.address) &&
-         (suggested.port == net::Port{} || suggested.port == outside.port);
-}
-
-CommandResult::Status status_of(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::pool_exhausted:
-      return CommandResult::Status::pool_exhausted;
-    case Verdict::over_quota:
-      return CommandResult::Status::over_quota;
-    case Verdict::not_ours:
-      return CommandResult::Status::not_available;
-    default:
-      return CommandResult::Status::table_full;
-  }
-}
-
 }  // namespace
 
 net::Result<std::unique_ptr<Shard>, std::string> Shard::open(ShardSettings settings, uint32_t now_s) {
   // Ended mappings keep their records through quarantine, so a quarter is added for them.
-  const uint32_t capacity =
-      std::min<uint64_t>(Slab::capacity_max, uint64_t{settings.mappings_max} * 5 / 4 + 1) & Slab::capacity_max;
+  const auto capacity =
+      static_cast<uint32_t>(std::min<uint64_t>(Slab::capacity_max, uint64_t{settings.mappings_max} * 5 / 4 + 1));
   auto slab = Slab::open(settings.slab_path, capacity);
   if (!slab) return tl::unexpected(slab.error());
   return std::unique_ptr<Shard>(new Shard(std::move(settings), std::move(*slab), now_s));
@@ -60,8 +41,6 @@ Shard::Shard(ShardSettings settings, Slab slab, uint32_t now_s)
       prefix_mask_(mask_words(settings_.subscriber_prefix_length)) {
   restore(now_s);
 }
-
-// ---------------------------------------------------------------------------------------------- the packet path
 
 MappingIndex Shard::find(const OutboundKey& key, uint32_t hash) const {
   const auto subscriber = std::bit_cast<std::array<uint64_t, 2>>(key.subscriber.bytes);
@@ -134,7 +113,7 @@ void Shard::saw_tcp(MappingIndex index, net::Endpoint remote, bool outbound, uin
   relink(index);
 }
 
-// ---------------------------------------------------------------------------------------------- making mappings
+// Making mappings: a subscriber, a port in his blocks, a record, its place in the indexes; all of it or nothing.
 
 net::Result<MappingIndex, Verdict> Shard::make(const OutboundKey& key, uint32_t hash, const Wanted& wanted,
                                                uint32_t now_s) {
@@ -275,184 +254,6 @@ net::Result<PortBlocks::Lease, Verdict> Shard::take_suggested_port(uint32_t inde
   if (blocks_.owner(block) != index || !blocks_.take_this_port(block, row, suggested.port))
     return tl::unexpected(Verdict::not_ours);
   return PortBlocks::Lease{local, suggested.port};
-}
-
-// ---------------------------------------------------------------------------------------------- ending mappings
-
-uint32_t Shard::idle_timeout_s(const Mapping& mapping) const {
-  switch (mapping.protocol) {
-    case net::Protocol::tcp:
-      return mapping.has(Mapping::many_remotes) || !is_transitory(mapping.tcp_state)
-                 ? settings_.timeouts.tcp_established_s
-                 : settings_.timeouts.tcp_transitory_s;
-    case net::Protocol::udp:
-      return settings_.timeouts.udp_s;
-    default:
-      return settings_.timeouts.icmp_s;
-  }
-}
-
-// One second more than the timeout, because last_seen_s is rounded down: never earlier than promised.
-uint32_t Shard::implicit_due_s(const Mapping& mapping) const {
-  return mapping.has(Mapping::implicit_life) ? mapping.last_seen_s + idle_timeout_s(mapping) + 1 : 0;
-}
-
-uint32_t Shard::due_s(const Mapping& mapping) const {
-  if (mapping.has(Mapping::held)) return mapping.expiry_s;
-  const uint32_t explicit_due_s = mapping.has(Mapping::explicit_life) ? mapping.expiry_s : 0;
-  return std::max(explicit_due_s, implicit_due_s(mapping));
-}
-
-void Shard::relink(MappingIndex index) {
-  wheel_.unlink(index);
-  wheel_.link(index, due_s(slab_[index]));
-}
-
-std::optional<PortBlocks::Lease> Shard::lease_of(const Mapping& mapping) const {
-  const auto number = settings_.pool.number_of(mapping.outside_address);
-  if (!number || settings_.pool.owner(*number, mapping.outside_port) != settings_.worker) return std::nullopt;
-  return PortBlocks::Lease{settings_.pool.local_of(*number), mapping.outside_port};
-}
-
-OutboundKey Shard::key_of(const Mapping& mapping) const {
-  return {net::masked(mapping.b4, settings_.subscriber_prefix_length), mapping.inside_address, mapping.inside_port,
-          mapping.protocol, 0};
-}
-
-void Shard::release(const Mapping& mapping) {
-  const auto lease = lease_of(mapping);
-  blocks_.release_port(blocks_.block_of(lease->local_address, lease->port), *protocol_row(mapping.protocol),
-                       lease->port);
-  Subscriber subscriber = subscribers_[mapping.subscriber];
-  --subscriber.mappings;
-  subscribers_.write(mapping.subscriber, subscriber);
-  forget_if_idle(mapping.subscriber);
-}
-
-// Leaves both indexes; the record keeps the port until the hold is over (RFC 6888 REQ-8). Must be linked in the wheel.
-void Shard::end(MappingIndex index, uint32_t now_s) {
-  Mapping mapping = slab_[index];
-  outbound_.erase(hash_(key_of(mapping)), index);
-  inbound_slot(lease_of(mapping)->local_address, *protocol_row(mapping.protocol), mapping.outside_port) = null_mapping;
-  mapping.flags = Mapping::held;
-  mapping.expiry_s = now_s + settings_.timeouts.quarantine_s + 1;  // as in implicit_due_s: never shorter
-  slab_.write(index, mapping);
-  relink(index);
-  live_.set(live_.read() - 1);
-  held_.add();
-  counters_.ended.add();
-}
-
-uint32_t Shard::expire(uint32_t now_s, uint32_t budget) {
-  uint32_t looked_at = 0;
-  for (; looked_at < budget; ++looked_at) {
-    const MappingIndex index = wheel_.take(now_s);
-    if (index == null_mapping) break;
-    const Mapping& mapping = slab_[index];
-    const uint32_t due = due_s(mapping);
-    if (due > now_s) {
-      if (mapping.has(Mapping::explicit_life) && mapping.expiry_s <= now_s)
-        set_life(index, 0, Mapping::explicit_life, 0);
-      wheel_.link(index, due);
-    } else if (mapping.has(Mapping::held)) {
-      release(mapping);
-      slab_.give_back(index);
-      held_.set(held_.read() - 1);
-    } else {
-      wheel_.link(index, due);
-      end(index, now_s);
-      counters_.expired.add();
-    }
-  }
-  return looked_at;
-}
-
-void Shard::set_life(MappingIndex index, uint8_t add, uint8_t remove, uint32_t expiry_s) {
-  Mapping mapping = slab_[index];
-  mapping.flags = static_cast<uint8_t>((mapping.flags | add) & ~remove);
-  mapping.expiry_s = expiry_s;
-  slab_.write(index, mapping);
-}
-
-// ---------------------------------------------------------------------------------------------- commands
-
-CommandResult Shard::execute(const Command& command, uint32_t now_s) {
-  using Status = CommandResult::Status;
-  switch (command.verb) {
-    case Command::Verb::open_explicit:
-      return open_explicit(command, now_s);
-    case Command::Verb::end_explicit:
-      return end_explicit(command, now_s);
-    case Command::Verb::end_mapping: {
-      const MappingIndex index = find(command.key, hash_(command.key));
-      if (index == null_mapping) return {command.ticket, Status::unknown, {}, 0, 0};
-      const net::Endpoint outside = slab_[index].outside();
-      end(index, now_s);
-      return {command.ticket, Status::done, outside, 0, 1};
-    }
-    case Command::Verb::clear_subscriber: {
-      if (subscribers_.find(command.key.subscriber) == 0) return {command.ticket, Status::unknown, {}, 0, 0};
-      return {command.ticket, Status::done, {}, 0, clear_subscriber(command.key.subscriber, now_s)};
-    }
-  }
-  return {command.ticket, Status::unknown, {}, 0, 0};
-}
-
-CommandResult Shard::open_explicit(const Command& command, uint32_t now_s) {
-  using Status = CommandResult::Status;
-  const uint32_t hash = hash_(command.key);
-  const uint32_t expiry_s = now_s + command.lifetime_s + 1;  // as in implicit_due_s: never shorter
-  if (const MappingIndex known = find(command.key, hash); known != null_mapping) {
-    const net::Endpoint outside = slab_[known].outside();
-    if (command.exact && !fits(outside, command.suggested))
-      return {command.ticket, Status::not_available, outside, 0, 0};
-    set_life(known, Mapping::explicit_life, 0, expiry_s);
-    relink(known);
-    return {command.ticket, Status::done, outside, command.lifetime_s, 0};
-  }
-  Wanted wanted;
-  wanted.b4 = command.b4;
-  wanted.softwire = command.softwire;
-  wanted.life = Mapping::explicit_life;
-  wanted.suggested = command.suggested;
-  wanted.exact = command.exact;
-  wanted.expiry_s = expiry_s;
-  const auto made = make(command.key, hash, wanted, now_s);
-  if (!made) return {command.ticket, status_of(made.error()), {}, 0, 0};
-  counters_.opened_explicit.add();
-  return {command.ticket, Status::done, slab_[*made].outside(), command.lifetime_s, 0};
-}
-
-CommandResult Shard::end_explicit(const Command& command, uint32_t now_s) {
-  using Status = CommandResult::Status;
-  const MappingIndex index = find(command.key, hash_(command.key));
-  if (index == null_mapping) return {command.ticket, Status::unknown, {}, 0, 0};
-  const net::Endpoint outside = slab_[index].outside();
-  if (!slab_[index].has(Mapping::explicit_life)) return {command.ticket, Status::not_explicit, outside, 0, 0};
-  // RFC 6887 §15: a delete may not end a mapping sooner than its outbound traffic would have.
-  const uint32_t implicit_due = implicit_due_s(slab_[index]);
-  if (implicit_due > now_s) {
-    set_life(index, 0, Mapping::explicit_life, 0);
-    relink(index);
-    return {command.ticket, Status::done, outside, implicit_due - now_s, 0};
-  }
-  end(index, now_s);
-  return {command.ticket, Status::done, outside, 0, 1};
-}
-
-uint32_t Shard::clear_subscriber(const net::Ipv6& prefix, uint32_t now_s) {
-  const Subscriber subscriber = subscribers_[subscribers_.find(prefix)];
-  uint32_t ended = 0;
-  for (uint8_t i = 0; i < subscriber.block_count; ++i)
-    for (uint32_t row = 0; row < protocol_rows; ++row)
-      for (uint32_t offset = 0; offset < blocks_.block_ports(); ++offset) {
-        const net::Port port{static_cast<uint16_t>(blocks_.first_port(subscriber.blocks[i]) + offset)};
-        const MappingIndex index = inbound_slot(subscriber.local_address, row, port);
-        if (index == null_mapping) continue;
-        end(index, now_s);
-        ++ended;
-      }
-  return ended;
 }
 
 }  // namespace portolan::nat

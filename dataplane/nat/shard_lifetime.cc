@@ -1,0 +1,104 @@
+// How a shard's mappings end: when they are due, how they rest, how the wheel finds them.
+#include <algorithm>
+
+#include "dataplane/nat/shard.h"
+#include "dataplane/nat/tcp_state.h"
+
+namespace portolan::nat {
+
+uint32_t Shard::idle_timeout_s(const Mapping& mapping) const {
+  switch (mapping.protocol) {
+    case net::Protocol::tcp:
+      return mapping.has(Mapping::many_remotes) || !is_transitory(mapping.tcp_state)
+                 ? settings_.timeouts.tcp_established_s
+                 : settings_.timeouts.tcp_transitory_s;
+    case net::Protocol::udp:
+      return settings_.timeouts.udp_s;
+    default:
+      return settings_.timeouts.icmp_s;
+  }
+}
+
+// One second more than the timeout, because last_seen_s is rounded down: never earlier than promised.
+uint32_t Shard::implicit_due_s(const Mapping& mapping) const {
+  return mapping.has(Mapping::implicit_life) ? mapping.last_seen_s + idle_timeout_s(mapping) + 1 : 0;
+}
+
+uint32_t Shard::due_s(const Mapping& mapping) const {
+  if (mapping.has(Mapping::held)) return mapping.expiry_s;
+  const uint32_t explicit_due_s = mapping.has(Mapping::explicit_life) ? mapping.expiry_s : 0;
+  return std::max(explicit_due_s, implicit_due_s(mapping));
+}
+
+void Shard::relink(MappingIndex index) {
+  wheel_.unlink(index);
+  wheel_.link(index, due_s(slab_[index]));
+}
+
+std::optional<PortBlocks::Lease> Shard::lease_of(const Mapping& mapping) const {
+  const auto number = settings_.pool.number_of(mapping.outside_address);
+  if (!number || settings_.pool.owner(*number, mapping.outside_port) != settings_.worker) return std::nullopt;
+  return PortBlocks::Lease{settings_.pool.local_of(*number), mapping.outside_port};
+}
+
+OutboundKey Shard::key_of(const Mapping& mapping) const {
+  return {net::masked(mapping.b4, settings_.subscriber_prefix_length), mapping.inside_address, mapping.inside_port,
+          mapping.protocol, 0};
+}
+
+void Shard::release(const Mapping& mapping) {
+  const auto lease = lease_of(mapping);
+  blocks_.release_port(blocks_.block_of(lease->local_address, lease->port), *protocol_row(mapping.protocol),
+                       lease->port);
+  Subscriber subscriber = subscribers_[mapping.subscriber];
+  --subscriber.mappings;
+  subscribers_.write(mapping.subscriber, subscriber);
+  forget_if_idle(mapping.subscriber);
+}
+
+// Leaves both indexes; the record keeps the port until the hold is over (RFC 6888 REQ-8). Must be linked in the wheel.
+void Shard::end(MappingIndex index, uint32_t now_s) {
+  Mapping mapping = slab_[index];
+  outbound_.erase(hash_(key_of(mapping)), index);
+  inbound_slot(lease_of(mapping)->local_address, *protocol_row(mapping.protocol), mapping.outside_port) = null_mapping;
+  mapping.flags = Mapping::held;
+  mapping.expiry_s = now_s + settings_.timeouts.quarantine_s + 1;  // as in implicit_due_s: never shorter
+  slab_.write(index, mapping);
+  relink(index);
+  live_.set(live_.read() - 1);
+  held_.add();
+  counters_.ended.add();
+}
+
+uint32_t Shard::expire(uint32_t now_s, uint32_t budget) {
+  uint32_t looked_at = 0;
+  for (; looked_at < budget; ++looked_at) {
+    const MappingIndex index = wheel_.take(now_s);
+    if (index == null_mapping) break;
+    const Mapping& mapping = slab_[index];
+    const uint32_t due = due_s(mapping);
+    if (due > now_s) {
+      if (mapping.has(Mapping::explicit_life) && mapping.expiry_s <= now_s)
+        set_life(index, 0, Mapping::explicit_life, 0);
+      wheel_.link(index, due);
+    } else if (mapping.has(Mapping::held)) {
+      release(mapping);
+      slab_.give_back(index);
+      held_.set(held_.read() - 1);
+    } else {
+      wheel_.link(index, due);
+      end(index, now_s);
+      counters_.expired.add();
+    }
+  }
+  return looked_at;
+}
+
+void Shard::set_life(MappingIndex index, uint8_t add, uint8_t remove, uint32_t expiry_s) {
+  Mapping mapping = slab_[index];
+  mapping.flags = static_cast<uint8_t>((mapping.flags | add) & ~remove);
+  mapping.expiry_s = expiry_s;
+  slab_.write(index, mapping);
+}
+
+}  // namespace portolan::nat
