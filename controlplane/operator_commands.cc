@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <utility>
 
 #include "controlplane/show_counters.h"
 #include "dataplane/net/text.h"
@@ -334,7 +335,7 @@ Reply run_on_owner(Aftr& aftr, const nat::Command& command,
     std::string text;
   };
   auto waiting = std::make_shared<Waiting>();
-  const bool taken = aftr.submit(command, [waiting, say](const nat::CommandResult& result) {
+  const bool taken = aftr.submit(command, [waiting, say = std::move(say)](const nat::CommandResult& result) {
     say(result, waiting->text);
     waiting->done = true;
   });
