@@ -13,6 +13,7 @@ namespace portolan::control {
 namespace {
 
 constexpr size_t punts_per_round = 64, handlers_per_round = 64;
+constexpr auto first_answer_max = std::chrono::seconds(5);  // of a gateway after the start, before it is worth a word
 constexpr auto idle_wait = std::chrono::microseconds(500);  // a punted packet's longest wait while nothing else goes on
 
 uint64_t now_ms() {
@@ -128,12 +129,13 @@ bool Aftr::round() {
 
 void Aftr::watch_gateways() {
   for (const NeighborRow& gateway : router_->neighbors()) {
-    bool& known = gateway_known_[static_cast<size_t>(gateway.side)];
-    if (known == gateway.mac.has_value()) continue;
-    known = gateway.mac.has_value();
+    std::optional<bool>& told = gateway_answers_[static_cast<size_t>(gateway.side)];
+    const bool answers = gateway.mac.has_value();
+    if (told == answers || (!told && !answers && uptime() < first_answer_max)) continue;
+    told = answers;
     const std::string name = std::string(to_text(gateway.side)) + " gateway " + net::to_text_unmapped(gateway.address);
-    say_(known ? name + " is at " + net::to_text(*gateway.mac)
-               : name + " has stopped answering; packets that way are dropped until it does");
+    say_(answers ? name + " is at " + net::to_text(*gateway.mac)
+                 : name + " does not answer; packets that way are dropped until it does");
   }
 }
 

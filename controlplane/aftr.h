@@ -80,7 +80,7 @@ class Aftr {
   std::optional<CliSocket> cli_;
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   uint64_t next_second_ms_ = 0;
-  std::array<bool, 2> gateway_known_{};  // by Side: as say_ was last told
+  std::array<std::optional<bool>, 2> gateway_answers_;  // by Side: as say_ was last told
 };
 
 }  // namespace portolan::control
