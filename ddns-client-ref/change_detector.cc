@@ -13,8 +13,8 @@ bool differs(const std::optional<Grant>& a, const std::optional<Grant>& b) {
 
 }  // namespace
 
-ChangeDetector::ChangeDetector(DetectorSettings settings, std::vector<MappingSpec> wanted, pcp::Nonce probe_nonce,
-                               PcpClient& pcp)
+ChangeDetector::ChangeDetector(DetectorSettings settings, const std::vector<MappingSpec>& wanted,
+                               pcp::Nonce probe_nonce, PcpClient& pcp)
     : settings_(settings), probe_nonce_(probe_nonce), pcp_(pcp) {
   for (const MappingSpec& spec : wanted) watched_.push_back({spec, {}, {}});
 }

@@ -29,7 +29,8 @@ class ChangeDetector {
   static constexpr uint16_t probe_port = 9;         // discard
 
   // Mapping i is for service i. `probe_nonce` serves method probe.
-  ChangeDetector(DetectorSettings settings, std::vector<MappingSpec> wanted, pcp::Nonce probe_nonce, PcpClient& pcp);
+  ChangeDetector(DetectorSettings settings, const std::vector<MappingSpec>& wanted, pcp::Nonce probe_nonce,
+                 PcpClient& pcp);
 
   void check_now() { next_check_ = Time::min(); }
   void tick(Time now);

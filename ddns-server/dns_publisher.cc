@@ -17,7 +17,7 @@ int64_t next_wait(int64_t wait_s) {
 std::vector<std::string> union_of(std::vector<std::string> a, const std::vector<std::string>& b) {
   a.insert(a.end(), b.begin(), b.end());
   std::ranges::sort(a);
-  a.erase(std::ranges::unique(a).begin(), a.end());
+  a.erase(std::unique(a.begin(), a.end()), a.end());
   return a;
 }
 

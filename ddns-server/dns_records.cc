@@ -54,7 +54,7 @@ std::vector<std::string> record_sets_of(const std::vector<Record>& records) {
   std::vector<std::string> out;
   for (const Record& each : records) out.push_back(each.owner + " " + each.type);
   std::ranges::sort(out);
-  out.erase(std::ranges::unique(out).begin(), out.end());
+  out.erase(std::unique(out.begin(), out.end()), out.end());
   return out;
 }
 
