@@ -72,7 +72,7 @@ class Dyndns2Protocol final : public UpdateProtocol {
 
 }  // namespace
 
-std::unique_ptr<UpdateProtocol> make_dyndns2_protocol(const Url& server, Credentials credentials) {
+std::unique_ptr<UpdateProtocol> make_dyndns2_protocol(const Url& server, const Credentials& credentials) {
   return std::make_unique<Dyndns2Protocol>(server, credentials);
 }
 

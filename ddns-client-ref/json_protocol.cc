@@ -62,7 +62,7 @@ class JsonProtocol final : public UpdateProtocol {
 
 }  // namespace
 
-std::unique_ptr<UpdateProtocol> make_json_protocol(const Url& server, Credentials credentials) {
+std::unique_ptr<UpdateProtocol> make_json_protocol(const Url& server, const Credentials& credentials) {
   return std::make_unique<JsonProtocol>(server, credentials);
 }
 

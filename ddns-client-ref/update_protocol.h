@@ -42,8 +42,8 @@ class UpdateProtocol {
 struct Credentials {
   std::string account, token;
 };
-std::unique_ptr<UpdateProtocol> make_json_protocol(const Url& server, Credentials credentials);
-std::unique_ptr<UpdateProtocol> make_dyndns2_protocol(const Url& server, Credentials credentials);
+std::unique_ptr<UpdateProtocol> make_json_protocol(const Url& server, const Credentials& credentials);
+std::unique_ptr<UpdateProtocol> make_dyndns2_protocol(const Url& server, const Credentials& credentials);
 
 // What HTTP itself says, where a protocol's own words have no say: 408, 429, 5xx and redirections.
 std::optional<Outcome> judge_status(const HttpResponse& answer);

@@ -52,6 +52,7 @@ std::vector<Record> records_of(std::string_view fqdn, const Registry::Entry& ent
 
 std::vector<std::string> record_sets_of(const std::vector<Record>& records) {
   std::vector<std::string> out;
+  out.reserve(records.size());
   for (const Record& each : records) out.push_back(each.owner + " " + each.type);
   std::ranges::sort(out);
   out.erase(std::unique(out.begin(), out.end()), out.end());
