@@ -30,6 +30,7 @@ struct alignas(64) Mapping {
   static constexpr uint8_t implicit_life = 4;  // outbound traffic was seen: lives its idle time
   static constexpr uint8_t held = 8;           // ended; the port rests until `expiry` (RFC 6888 REQ-8)
   static constexpr uint8_t many_remotes = 16;  // TCP with several remotes: never shortened by one of them closing
+  static constexpr uint8_t plain = 32;         // NAT44: no softwire; `b4` is the inside address, IPv4-mapped
 
   net::Ipv6 b4;  // last seen, for the way back
   net::Ipv4 inside_address;

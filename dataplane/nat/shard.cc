@@ -38,7 +38,7 @@ Shard::Shard(ShardSettings settings, Slab slab, uint32_t now_s)
       outbound_(slab_.capacity()),
       inbound_((size_t{settings_.pool.local_count(settings_.worker)} * protocol_rows) << 16),
       wheel_(slab_, now_s),
-      prefix_mask_(mask_words(settings_.subscriber_prefix_length)) {
+      prefix_masks_{mask_words(prefix_length(false)), mask_words(prefix_length(true))} {
   restore(now_s);
 }
 
@@ -47,7 +47,8 @@ MappingIndex Shard::find(const OutboundKey& key, uint32_t hash) const {
   return outbound_.find(hash, [&](MappingIndex index) {
     const Mapping& mapping = slab_[index];
     const auto b4 = std::bit_cast<std::array<uint64_t, 2>>(mapping.b4.bytes);
-    return ((b4[0] & prefix_mask_[0]) ^ subscriber[0]) == 0 && ((b4[1] & prefix_mask_[1]) ^ subscriber[1]) == 0 &&
+    const auto& mask = prefix_masks_[mapping.has(Mapping::plain) ? 1 : 0];
+    return ((b4[0] & mask[0]) ^ subscriber[0]) == 0 && ((b4[1] & mask[1]) ^ subscriber[1]) == 0 &&
            mapping.inside_address == key.inside_address && mapping.inside_port == key.inside_port &&
            mapping.protocol == key.protocol;
   });
@@ -135,7 +136,8 @@ net::Result<MappingIndex, Verdict> Shard::make(const OutboundKey& key, uint32_t 
   mapping.outside_address = address_of(subscribers_[*subscriber]);
   mapping.outside_port = lease->port;
   mapping.protocol = key.protocol;
-  mapping.flags = static_cast<uint8_t>(Mapping::in_use | wanted.life);
+  mapping.flags =
+      static_cast<uint8_t>(Mapping::in_use | wanted.life | (net::is_mapped(wanted.b4) ? Mapping::plain : 0));
   mapping.softwire = wanted.softwire;
   mapping.last_seen_s = now_s;
   mapping.expiry_s = wanted.expiry_s;

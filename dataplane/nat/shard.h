@@ -39,6 +39,7 @@ struct ShardSettings {
   uint32_t subscribers_max = 100'000;     // of this shard
   uint8_t blocks_per_subscriber_max = 4;  // 1..Subscriber::blocks_capacity
   uint8_t subscriber_prefix_length = 56;
+  uint8_t plain_prefix_length = 32;  // of a NAT44 subscriber: of his IPv4 address
   Timeouts timeouts;
   Pool pool;
   std::string slab_path;  // empty: memory of this process only
@@ -134,6 +135,9 @@ class Shard {
   uint32_t clear_subscriber(const net::Ipv6& prefix, uint32_t now_s);
   [[nodiscard]] net::Ipv4 address_of(const Subscriber& subscriber) const;
   [[nodiscard]] OutboundKey key_of(const Mapping& mapping) const;
+  [[nodiscard]] unsigned prefix_length(bool plain) const {
+    return plain ? 96U + settings_.plain_prefix_length : settings_.subscriber_prefix_length;
+  }
   [[nodiscard]] uint32_t idle_timeout_s(const Mapping& mapping) const;
   [[nodiscard]] uint32_t implicit_due_s(const Mapping& mapping) const;
   [[nodiscard]] MappingIndex& inbound_slot(uint32_t local_address, uint32_t row, net::Port port) const {
@@ -148,7 +152,7 @@ class Shard {
   BucketIndex outbound_;
   ZeroPages<MappingIndex> inbound_;  // [local address][protocol row][port]
   TimingWheel wheel_;
-  std::array<uint64_t, 2> prefix_mask_;  // of settings_.subscriber_prefix_length, as memory words
+  std::array<std::array<uint64_t, 2>, 2> prefix_masks_;  // of a softwire's and of a plain subscriber, as memory words
   Counter live_, held_;
   ShardCounters counters_;
 };

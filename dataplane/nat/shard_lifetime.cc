@@ -42,8 +42,8 @@ std::optional<PortBlocks::Lease> Shard::lease_of(const Mapping& mapping) const {
 }
 
 OutboundKey Shard::key_of(const Mapping& mapping) const {
-  return {net::masked(mapping.b4, settings_.subscriber_prefix_length), mapping.inside_address, mapping.inside_port,
-          mapping.protocol, 0};
+  return {net::masked(mapping.b4, prefix_length(mapping.has(Mapping::plain))), mapping.inside_address,
+          mapping.inside_port, mapping.protocol, 0};
 }
 
 void Shard::release(const Mapping& mapping) {
@@ -61,7 +61,7 @@ void Shard::end(MappingIndex index, uint32_t now_s) {
   Mapping mapping = slab_[index];
   outbound_.erase(hash_(key_of(mapping)), index);
   inbound_slot(lease_of(mapping)->local_address, *protocol_row(mapping.protocol), mapping.outside_port) = null_mapping;
-  mapping.flags = Mapping::held;
+  mapping.flags = static_cast<uint8_t>(Mapping::held | (mapping.flags & Mapping::plain));
   mapping.expiry_s = now_s + settings_.timeouts.quarantine_s + 1;  // as in implicit_due_s: never shorter
   slab_.write(index, mapping);
   relink(index);

@@ -238,5 +238,23 @@ TEST_F(Restore, the_audit_finds_a_planted_contradiction) {
   plant_port(port);
 }
 
+TEST_F(Restore, NAT44_plain_subscribers_are_found_again) {
+  start(settings_);
+  const net::Ipv4 inside{0x64400007};
+  const OutboundKey key{net::mapped(inside), inside, {5000}, Protocol::udp, 0};
+  const auto made = shard_->open_mapping(key, shard_->hash(key), net::mapped(inside), 0, remote_, now_s_);
+  ASSERT_TRUE(made);
+  const auto endpoint = outside(*made);
+  start(settings_);
+  ASSERT_NE(find(key), null_mapping);
+  EXPECT_EQ(outside(find(key)), endpoint);
+  settings_.plain_prefix_length = 24;  // the same host, now of another subscriber
+  start(settings_);
+  EXPECT_EQ(find(key), null_mapping);
+  const OutboundKey wider{net::masked(net::mapped(inside), 120), inside, {5000}, Protocol::udp, 0};
+  ASSERT_NE(find(wider), null_mapping);
+  EXPECT_EQ(outside(find(wider)), endpoint);
+}
+
 }  // namespace
 }  // namespace portolan::nat

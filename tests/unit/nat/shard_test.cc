@@ -181,5 +181,37 @@ TEST_F(ShardTest, checksum_deltas_lead_from_inside_to_outside) {
   expect_delta(mapping.endpoint_delta, true);
 }
 
+// A NAT44 subscriber is a prefix of IPv4 addresses, whatever the length of a softwire's.
+TEST_F(ShardTest, NAT44_plain_subscribers_beside_softwires) {
+  auto settings = small_settings();
+  settings.plain_prefix_length = 30;
+  start(settings);
+  const auto plain = [](uint32_t address, unsigned length, uint16_t port) {
+    return OutboundKey{net::masked(net::mapped(net::Ipv4{address}), 96 + length), {address}, {port}, Protocol::udp, 0};
+  };
+  const auto open_plain = [&](uint32_t address, uint16_t port) {
+    const auto key = plain(address, 30, port);
+    return shard_->open_mapping(key, shard_->hash(key), net::mapped(net::Ipv4{address}), 0, remote_, now_s_).value();
+  };
+  const MappingIndex softwire = open(key_of(1, 5000, Protocol::udp, 0x0a000002));
+  const MappingIndex first = open_plain(0x0a000002, 5000), neighbor = open_plain(0x0a000003, 5000),
+                     stranger = open_plain(0x0a000004, 5000);
+  EXPECT_EQ(shard_->subscribers_live(), 3U);
+  EXPECT_EQ((*shard_)[first].subscriber, (*shard_)[neighbor].subscriber);
+  EXPECT_NE((*shard_)[first].subscriber, (*shard_)[stranger].subscriber);
+  EXPECT_TRUE((*shard_)[first].has(Mapping::plain));
+  EXPECT_FALSE((*shard_)[softwire].has(Mapping::plain));
+  EXPECT_EQ(find(plain(0x0a000002, 30, 5000)), first);
+  EXPECT_EQ(find(plain(0x0a000003, 30, 5000)), neighbor);
+  EXPECT_EQ(find(key_of(1, 5000, Protocol::udp, 0x0a000002)), softwire);
+  expect_sound();
+  advance(301);  // ended, and held: whose it was is still known
+  EXPECT_EQ(shard_->mappings_live(), 0U);
+  EXPECT_EQ(shard_->subscribers_live(), 3U);
+  expect_sound();
+  advance(200);
+  EXPECT_EQ(shard_->subscribers_live(), 0U);
+}
+
 }  // namespace
 }  // namespace portolan::nat
