@@ -77,7 +77,9 @@ net::Result<MappingIndex, Verdict> Shard::open_mapping(const OutboundKey& key, u
 
 void Shard::saw_outbound(MappingIndex index, const net::Ipv6& b4, uint8_t softwire, uint32_t now_s) {
   const Mapping& mapping = slab_[index];
-  if (mapping.last_seen_s != now_s) slab_.set(index, &Mapping::last_seen_s, now_s);
+  // After both FINs the transitory time runs out whatever is retransmitted (RFC 7857 §2, RFC 6146 §3.5.2.2).
+  const bool is_over = mapping.tcp_state == TcpState::both_fin && !mapping.has(Mapping::many_remotes);
+  if (mapping.last_seen_s != now_s && !is_over) slab_.set(index, &Mapping::last_seen_s, now_s);
   if (mapping.has(Mapping::implicit_life) && mapping.softwire == softwire && mapping.b4 == b4) return;
   Mapping changed = mapping;
   changed.flags |= Mapping::implicit_life;

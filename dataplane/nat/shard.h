@@ -73,7 +73,8 @@ class Shard {
   net::Result<MappingIndex, Verdict> open_mapping(const OutboundKey& key, uint32_t hash, const net::Ipv6& b4,
                                                   uint8_t softwire, net::Endpoint remote, uint32_t now_s);
 
-  // Outbound traffic keeps the mapping alive (RFC 4787 REQ-6) and moves the softwire's far end (RFC 7785 §4(3)).
+  // Outbound traffic keeps the mapping alive (RFC 4787 REQ-6) and moves the softwire's far end (RFC 7785 §4(3)). A TCP
+  // segment is for saw_tcp() first: what comes after both FINs keeps nothing alive, a new SYN does.
   void saw_outbound(MappingIndex index, const net::Ipv6& b4, uint8_t softwire, uint32_t now_s);
   // A TCP segment between inside and `remote` moves the state machine (RFC 7857 §2).
   void saw_tcp(MappingIndex index, net::Endpoint remote, bool outbound, uint8_t tcp_flags, uint32_t now_s);

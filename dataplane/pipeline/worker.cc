@@ -137,12 +137,12 @@ void Worker::translate_outbound(Packet& packet, uint32_t now_s) {
   // An error or a reset that answers inbound traffic keeps nothing alive (RFC 7857 §7.1).
   const bool is_segment = is_tcp_segment(packet);
   const uint8_t flags = is_segment ? net::header_at<net::TcpHeader>(packet.transport).flags : uint8_t{0};
-  if (packet.quoted == nullptr && (flags & net::tcp_rst) == 0)
-    shard_.saw_outbound(packet.mapping, packet.context.b4, packet.softwire, now_s);
   if (is_segment) {
     shard_.saw_tcp(packet.mapping, remote_of(packet, true), true, flags, now_s);
     clamp_mss(net::header_at<net::TcpHeader>(packet.transport), snapshot_->softwire.tcp_mss_max);
   }
+  if (packet.quoted == nullptr && (flags & net::tcp_rst) == 0)
+    shard_.saw_outbound(packet.mapping, packet.context.b4, packet.softwire, now_s);
   rewrite_outbound(packet, shard_[packet.mapping], decapsulated_tos(ip.tos, packet.outer_class));
   packet.pull(packet.offset_of(&ip));
   counters_.translated_outbound.add();
