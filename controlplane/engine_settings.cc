@@ -22,11 +22,16 @@ uint32_t share(uint32_t whole, unsigned workers) { return (whole + workers - 1) 
 
 }  // namespace
 
-nat::Pool pool_of(const Config& config) {
-  return {config.pool.prefixes,
-          {config.pool.port_range.first, config.pool.port_range.last},
-          static_cast<uint16_t>(config.pool.block_ports),
-          config.dataplane.workers};
+nat::Policy policy_of(const Config& config) {
+  nat::Policy policy;
+  policy.timeouts = {config.nat.udp_timeout_s, config.nat.tcp_established_s, config.nat.tcp_transitory_s,
+                     config.nat.icmp_timeout_s, config.pool.quarantine_s};
+  policy.limits = {static_cast<uint8_t>(config.pool.blocks_max)};
+  policy.pool = {config.pool.prefixes,
+                 {config.pool.port_range.first, config.pool.port_range.last},
+                 static_cast<uint16_t>(config.pool.block_ports),
+                 config.dataplane.workers};
+  return policy;
 }
 
 nat::ShardSettings shard_settings(const Config& config, unsigned worker, const std::string& state_dir) {
@@ -35,11 +40,8 @@ nat::ShardSettings shard_settings(const Config& config, unsigned worker, const s
   settings.workers = config.dataplane.workers;
   settings.mappings_max = share(config.dataplane.mappings_max, settings.workers);
   settings.subscribers_max = share(config.dataplane.subscribers_max, settings.workers);
-  settings.blocks_per_subscriber_max = static_cast<uint8_t>(config.pool.blocks_max);
   settings.subscriber_prefix_length = static_cast<uint8_t>(config.softwire.subscriber_prefix_length);
-  settings.timeouts = {config.nat.udp_timeout_s, config.nat.tcp_established_s, config.nat.tcp_transitory_s,
-                       config.nat.icmp_timeout_s, config.pool.quarantine_s};
-  settings.pool = pool_of(config);
+  settings.policy = policy_of(config);
   settings.slab_path = state_dir + "/mappings." + std::to_string(worker);
   return settings;
 }
@@ -53,7 +55,7 @@ pipeline::Snapshot snapshot_of(const Config& config, const net::Mac& access, con
   snapshot.softwire = {config.softwire.aftr_addresses,   static_cast<uint8_t>(config.softwire.subscriber_prefix_length),
                        config.softwire.allowed_prefixes, static_cast<uint16_t>(config.softwire.mtu_bytes),
                        mss_max(config.softwire),         static_cast<uint8_t>(config.softwire.hop_limit)};
-  snapshot.pool = pool_of(config);
+  snapshot.policy = policy_of(config);
   snapshot.workers = config.dataplane.workers;
   snapshot.hairpinning = config.nat.hairpinning;
   return snapshot;

@@ -10,7 +10,7 @@
 
 namespace portolan::control {
 
-nat::Pool pool_of(const Config& config);
+nat::Policy policy_of(const Config& config);
 nat::ShardSettings shard_settings(const Config& config, unsigned worker, const std::string& state_dir);
 pipeline::Snapshot snapshot_of(const Config& config, const net::Mac& access, const net::Mac& internet);
 pcp::Settings pcp_settings(const Config& config);

@@ -148,7 +148,7 @@ Reply show_workers(const Aftr& aftr, const Request& request) {
 
 std::string blocks_text(const Aftr& aftr, const nat::Shard& shard, unsigned worker, const nat::Subscriber& subscriber) {
   const uint32_t block_ports = aftr.config().pool.block_ports;
-  const nat::PortRange ports = shard.settings().pool.local_ports(worker);
+  const nat::PortRange ports = shard.policy().pool.local_ports(worker);
   const uint32_t per_address = ports.count() / block_ports;
   std::string text;
   for (uint8_t i = 0; i < std::min(subscriber.block_count, nat::Subscriber::blocks_capacity); ++i) {
@@ -159,7 +159,7 @@ std::string blocks_text(const Aftr& aftr, const nat::Shard& shard, unsigned work
 }
 
 net::Ipv4 outside_address(const nat::Shard& shard, unsigned worker, const nat::Subscriber& subscriber) {
-  const nat::Pool& pool = shard.settings().pool;
+  const nat::Pool& pool = shard.policy().pool;
   return pool.address_of(pool.number_of_local(worker, subscriber.local_address));
 }
 
@@ -246,7 +246,7 @@ Reply show_pools(const Aftr& aftr, const Request& request) {
   struct Use {
     uint64_t subscribers = 0, blocks = 0, mappings = 0;
   };
-  const nat::Pool& pool = aftr.snapshot().pool;
+  const nat::Pool& pool = aftr.snapshot().policy.pool;
   const auto prefixes = pool.prefixes();
   std::vector<Use> uses(prefixes.size());
   Row row;

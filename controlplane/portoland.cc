@@ -71,7 +71,7 @@ int serve(std::shared_ptr<const Config> config, const std::string& file) {
   Aftr& aftr = **started;
   spdlog::info("serving with {} worker(s), {} softwire address(es), {} pool address(es)",
                aftr.config().dataplane.workers, aftr.config().softwire.aftr_addresses.size(),
-               aftr.snapshot().pool.address_count());
+               aftr.snapshot().policy.pool.address_count());
   aftr.run(stop);
   spdlog::info("stopping; mappings stay in place for the next start");
   return exit_ok;

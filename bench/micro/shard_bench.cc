@@ -18,9 +18,9 @@ nat::ShardSettings settings(uint32_t mappings) {
   nat::ShardSettings out;
   out.mappings_max = mappings + 1;
   out.subscribers_max = mappings / mappings_per_subscriber + 2;
-  out.timeouts.quarantine_s = 0;
+  out.policy.timeouts.quarantine_s = 0;
   const unsigned addresses = std::max(16U, std::bit_ceil(mappings / 32'000U));
-  out.pool = nat::Pool({{net::Ipv4{0x0a000000}, static_cast<uint8_t>(32 - std::countr_zero(addresses))}}, {}, 256, 1);
+  out.policy.pool = nat::Pool({{net::Ipv4{0x0a000000}, static_cast<uint8_t>(32 - std::countr_zero(addresses))}}, {}, 256, 1);
   return out;
 }
 
@@ -77,7 +77,7 @@ void find_outbound(benchmark::State& state) {
 
 void find_inbound(benchmark::State& state) {
   const Filled table = filled(static_cast<uint32_t>(state.range(0)));
-  const nat::Pool& pool = table.shard->settings().pool;
+  const nat::Pool& pool = table.shard->policy().pool;
   size_t at = 0;
   for (auto _ : state) {
     std::array<uint32_t, burst> numbers;

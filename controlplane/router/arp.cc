@@ -44,7 +44,7 @@ net::ArpPacket make_arp(uint16_t operation, const net::Mac& sender_mac, net::Ipv
 bool Router::answers_arp_for(net::Ipv4 address) const {
   const auto& internet = snapshot_->internet;
   if (address == internet.address.address) return true;
-  return address != internet.gateway && is_on_link(address) && snapshot_->pool.number_of(address).has_value();
+  return address != internet.gateway && is_on_link(address) && snapshot_->policy.pool.number_of(address).has_value();
 }
 
 Outcome Router::on_arp(const Arrival& arrival) {
@@ -84,9 +84,9 @@ void Router::announce_ipv4() {
     originate(frame, {Side::internet, net::mac_broadcast, std::nullopt}, net::EtherType::arp, Event::announcement_sent);
   };
   announce_address(internet.address.address);
-  const uint32_t count = std::min(snapshot_->pool.address_count(), announced_max);
+  const uint32_t count = std::min(snapshot_->policy.pool.address_count(), announced_max);
   for (uint32_t number = 0; number < count; ++number) {
-    const net::Ipv4 address = snapshot_->pool.address_of(number);
+    const net::Ipv4 address = snapshot_->policy.pool.address_of(number);
     if (address != internet.address.address && answers_arp_for(address)) announce_address(address);
   }
 }

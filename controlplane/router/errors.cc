@@ -50,7 +50,7 @@ Outcome Router::send_error(const Arrival& arrival, const Ipv4View& about, const 
     return Outcome::error_not_due;
   // From the internet no pool address is a true source. A hairpinned packet has one: its error goes out and, routed
   // back like any packet to the pool, through the mapping to the sender.
-  const bool from_pool = snapshot_->pool.number_of(header.source).has_value();
+  const bool from_pool = snapshot_->policy.pool.number_of(header.source).has_value();
   if (to_internet && from_pool && !arrival.context.hairpin) return Outcome::error_not_due;
   if (!error_buckets_[static_cast<size_t>(route.side)].take(arrival.now_ms)) return Outcome::error_rate_limited;
 

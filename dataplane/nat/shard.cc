@@ -31,16 +31,19 @@ net::Result<std::unique_ptr<Shard>, std::string> Shard::open(ShardSettings setti
 
 Shard::Shard(ShardSettings settings, Slab slab, uint32_t now_s)
     : settings_(std::move(settings)),
+      policy_(&settings_.policy),
       slab_(std::move(slab)),
       subscribers_(settings_.subscribers_max, hash_),
-      blocks_(settings_.pool.local_count(settings_.worker), settings_.pool.local_ports(settings_.worker),
-              settings_.pool.block_ports()),
+      blocks_(policy().pool.local_count(settings_.worker), policy().pool.local_ports(settings_.worker),
+              policy().pool.block_ports()),
       outbound_(slab_.capacity()),
-      inbound_((size_t{settings_.pool.local_count(settings_.worker)} * protocol_rows) << 16),
+      inbound_((size_t{policy().pool.local_count(settings_.worker)} * protocol_rows) << 16),
       wheel_(slab_, now_s),
       prefix_masks_{mask_words(prefix_length(false)), mask_words(prefix_length(true))} {
   restore(now_s);
 }
+
+void Shard::use(const Policy& policy) { policy_.store(&policy, std::memory_order_release); }
 
 MappingIndex Shard::find(const OutboundKey& key, uint32_t hash) const {
   const auto subscriber = std::bit_cast<std::array<uint64_t, 2>>(key.subscriber.bytes);
@@ -55,12 +58,12 @@ MappingIndex Shard::find(const OutboundKey& key, uint32_t hash) const {
 }
 
 void Shard::prefetch_inbound(uint32_t address_number, net::Protocol protocol, net::Port port) const {
-  __builtin_prefetch(&inbound_slot(settings_.pool.local_of(address_number), protocol_row(protocol).value_or(0), port));
+  __builtin_prefetch(&inbound_slot(policy().pool.local_of(address_number), protocol_row(protocol).value_or(0), port));
 }
 
 MappingIndex Shard::find_inbound(uint32_t address_number, net::Protocol protocol, net::Port port) const {
   const auto row = protocol_row(protocol);
-  return row ? inbound_slot(settings_.pool.local_of(address_number), *row, port) : null_mapping;
+  return row ? inbound_slot(policy().pool.local_of(address_number), *row, port) : null_mapping;
 }
 
 net::Result<MappingIndex, Verdict> Shard::open_mapping(const OutboundKey& key, uint32_t hash, const net::Ipv6& b4,
@@ -120,6 +123,7 @@ void Shard::saw_tcp(MappingIndex index, net::Endpoint remote, bool outbound, uin
 
 net::Result<MappingIndex, Verdict> Shard::make(const OutboundKey& key, uint32_t hash, const Wanted& wanted,
                                                uint32_t now_s) {
+  now_s_ = now_s;
   const auto row = protocol_row(key.protocol);
   if (!row) return tl::unexpected(Verdict::protocol_unsupported);
   if (live_.read() >= settings_.mappings_max) return tl::unexpected(Verdict::table_full);
@@ -182,10 +186,10 @@ net::Result<uint32_t, Verdict> Shard::subscriber_for(const net::Ipv6& prefix, ne
   auto address = blocks_.choose_address();
   if (!address) return tl::unexpected(Verdict::pool_exhausted);
   // A returning subscriber who asks for his old address gets it if it is one of ours.
-  if (const auto number = settings_.pool.number_of(preferred);
-      number && settings_.pool.number_of_local(settings_.worker, settings_.pool.local_of(*number)) == *number &&
-      blocks_.has_free_block(settings_.pool.local_of(*number)))
-    address = settings_.pool.local_of(*number);
+  if (const auto number = policy().pool.number_of(preferred);
+      number && policy().pool.number_of_local(settings_.worker, policy().pool.local_of(*number)) == *number &&
+      blocks_.has_free_block(policy().pool.local_of(*number)))
+    address = policy().pool.local_of(*number);
   const uint32_t added = subscribers_.add(prefix);
   if (added == 0) return tl::unexpected(Verdict::subscribers_full);
   Subscriber subscriber = subscribers_[added];
@@ -201,6 +205,7 @@ void Shard::forget_if_idle(uint32_t index) {
       ++i;
       continue;
     }
+    tell_of_block(Event::Kind::block_released, subscriber, subscriber.blocks[i]);
     blocks_.release_block(subscriber.blocks[i]);
     subscriber.blocks[i] = subscriber.blocks[--subscriber.block_count];
   }
@@ -215,7 +220,19 @@ bool Shard::give_block(uint32_t index, uint32_t block) {
   Subscriber subscriber = subscribers_[index];
   subscriber.blocks[subscriber.block_count++] = block;
   subscribers_.write(index, subscriber);
+  tell_of_block(Event::Kind::block_allocated, subscriber, block);
   return true;
+}
+
+void Shard::tell_of_block(Event::Kind kind, const Subscriber& subscriber, uint32_t block) {
+  Event event;
+  event.kind = kind;
+  event.time_s = now_s_;
+  event.subscriber = subscriber.prefix;
+  event.address = address_of(subscriber);
+  event.first = {blocks_.first_port(block)};
+  event.last = {static_cast<uint16_t>(blocks_.first_port(block) + blocks_.block_ports() - 1)};
+  events_.put(event);
 }
 
 net::Result<PortBlocks::Lease, Verdict> Shard::take_port(uint32_t subscriber, uint32_t row, const Wanted& wanted) {
@@ -233,14 +250,14 @@ net::Result<PortBlocks::Lease, Verdict> Shard::take_any_port(uint32_t index, uin
   const uint32_t local = subscriber.local_address;
   for (uint8_t i = 0; i < subscriber.block_count; ++i)
     if (const auto port = blocks_.take_port(subscriber.blocks[i], row)) return PortBlocks::Lease{local, *port};
-  if (subscriber.block_count >= settings_.blocks_per_subscriber_max) return tl::unexpected(Verdict::over_quota);
+  if (subscriber.block_count >= policy().limits.blocks_per_subscriber_max) return tl::unexpected(Verdict::over_quota);
   const uint32_t block = blocks_.take_block(local, index);  // paired: his address or none (RFC 7857 §4)
   if (!give_block(index, block)) return tl::unexpected(Verdict::pool_exhausted);
   return PortBlocks::Lease{local, *blocks_.take_port(block, row)};
 }
 
 net::Ipv4 Shard::address_of(const Subscriber& subscriber) const {
-  return settings_.pool.address_of(settings_.pool.number_of_local(settings_.worker, subscriber.local_address));
+  return policy().pool.address_of(policy().pool.number_of_local(settings_.worker, subscriber.local_address));
 }
 
 // not_ours: the suggestion cannot be had.
@@ -252,8 +269,8 @@ net::Result<PortBlocks::Lease, Verdict> Shard::take_suggested_port(uint32_t inde
   if (block == PortBlocks::no_block || PortBlocks::is_reserved(row, suggested.port) ||
       !fits({address_of(subscriber), suggested.port}, suggested))
     return tl::unexpected(Verdict::not_ours);
-  if (blocks_.owner(block) == PortBlocks::no_owner && subscriber.block_count < settings_.blocks_per_subscriber_max &&
-      blocks_.take_this_block(block, index))
+  if (blocks_.owner(block) == PortBlocks::no_owner &&
+      subscriber.block_count < policy().limits.blocks_per_subscriber_max && blocks_.take_this_block(block, index))
     give_block(index, block);
   if (blocks_.owner(block) != index || !blocks_.take_this_port(block, row, suggested.port))
     return tl::unexpected(Verdict::not_ours);

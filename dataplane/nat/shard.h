@@ -3,18 +3,21 @@
 // thread". After construction nothing here allocates, locks, logs or throws.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "dataplane/nat/bucket_index.h"
 #include "dataplane/nat/command.h"
 #include "dataplane/nat/counter.h"
+#include "dataplane/nat/event.h"
 #include "dataplane/nat/hash.h"
 #include "dataplane/nat/mapping.h"
-#include "dataplane/nat/pool.h"
+#include "dataplane/nat/policy.h"
 #include "dataplane/nat/port_blocks.h"
 #include "dataplane/nat/slab.h"
 #include "dataplane/nat/subscriber.h"
@@ -24,25 +27,15 @@
 
 namespace portolan::nat {
 
-struct Timeouts {                     // seconds of idleness
-  uint32_t udp_s = 300;               // RFC 4787 REQ-5
-  uint32_t tcp_established_s = 7440;  // RFC 5382 REQ-5
-  uint32_t tcp_transitory_s = 240;    // RFC 5382 REQ-5
-  uint32_t icmp_s = 60;               // RFC 5508 REQ-2
-  uint32_t quarantine_s = 120;        // RFC 6888 REQ-8
-};
-
 struct ShardSettings {
   unsigned worker = 0;
   unsigned workers = 1;
-  uint32_t mappings_max = 1'000'000;      // of this shard
-  uint32_t subscribers_max = 100'000;     // of this shard
-  uint8_t blocks_per_subscriber_max = 4;  // 1..Subscriber::blocks_capacity
+  uint32_t mappings_max = 1'000'000;   // of this shard
+  uint32_t subscribers_max = 100'000;  // of this shard
   uint8_t subscriber_prefix_length = 56;
   uint8_t plain_prefix_length = 32;  // of a NAT44 subscriber: of his IPv4 address
-  Timeouts timeouts;
-  Pool pool;
-  std::string slab_path;  // empty: memory of this process only
+  Policy policy;                     // at start; see Shard::use()
+  std::string slab_path;             // empty: memory of this process only
 };
 
 struct ShardCounters {
@@ -80,12 +73,15 @@ class Shard {
   void saw_tcp(MappingIndex index, net::Endpoint remote, bool outbound, uint8_t tcp_flags, uint32_t now_s);
 
   // --- between bursts: the owner only ---
+  // The rules from now on. The caller keeps them alive until they have been replaced.
+  void use(const Policy& policy);
   // Ends what is due, at most `budget` records looked at, so that no packet waits long. Returns how many were.
   uint32_t expire(uint32_t now_s, uint32_t budget);
   CommandResult execute(const Command& command, uint32_t now_s);
 
   // --- any thread ---
   [[nodiscard]] const ShardSettings& settings() const { return settings_; }
+  [[nodiscard]] const Policy& policy() const { return *policy_.load(std::memory_order_acquire); }
   [[nodiscard]] const ShardCounters& counters() const { return counters_; }
   [[nodiscard]] MappingIndex record_end() const { return slab_.capacity(); }  // records are 1..record_end()-1
   // A consistent copy; none if the record is free or was being written.
@@ -99,6 +95,10 @@ class Shard {
   [[nodiscard]] uint32_t blocks_free() const { return blocks_.free(); }
   // The second at which the mapping ends unless something more is seen of it.
   [[nodiscard]] uint32_t due_s(const Mapping& mapping) const;
+
+  // The control thread alone: what happened since the last call, at most room.size(). Returns how many.
+  size_t take_events(std::span<Event> room) { return events_.take(room); }
+  [[nodiscard]] uint64_t events_lost() const { return events_.lost(); }
 
   // Slab against indexes, bitmaps and blocks, whole: the number of contradictions, the first few as text. Owner only.
   uint32_t audit(std::vector<std::string>& findings) const;
@@ -123,6 +123,7 @@ class Shard {
   net::Result<PortBlocks::Lease, Verdict> take_suggested_port(uint32_t subscriber, uint32_t row,
                                                               net::Endpoint suggested);
   bool give_block(uint32_t subscriber, uint32_t block);
+  void tell_of_block(Event::Kind kind, const Subscriber& subscriber, uint32_t block);
   void release(const Mapping& mapping);  // its port, and what is empty because of that
   [[nodiscard]] std::optional<PortBlocks::Lease> lease_of(const Mapping& mapping) const;
   void enter_indexes(MappingIndex index, const Mapping& mapping, uint32_t local_address);
@@ -146,6 +147,7 @@ class Shard {
   }
 
   ShardSettings settings_;
+  std::atomic<const Policy*> policy_;  // writer: the owner
   Hasher hash_;
   Slab slab_;
   SubscriberTable subscribers_;
@@ -156,6 +158,8 @@ class Shard {
   std::array<std::array<uint64_t, 2>, 2> prefix_masks_;  // of a softwire's and of a plain subscriber, as memory words
   Counter live_, held_;
   ShardCounters counters_;
+  EventRing events_;
+  uint32_t now_s_ = 0;  // of the call under way, for events
 };
 
 }  // namespace portolan::nat

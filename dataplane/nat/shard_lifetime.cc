@@ -10,12 +10,12 @@ uint32_t Shard::idle_timeout_s(const Mapping& mapping) const {
   switch (mapping.protocol) {
     case net::Protocol::tcp:
       return mapping.has(Mapping::many_remotes) || !is_transitory(mapping.tcp_state)
-                 ? settings_.timeouts.tcp_established_s
-                 : settings_.timeouts.tcp_transitory_s;
+                 ? policy().timeouts.tcp_established_s
+                 : policy().timeouts.tcp_transitory_s;
     case net::Protocol::udp:
-      return settings_.timeouts.udp_s;
+      return policy().timeouts.udp_s;
     default:
-      return settings_.timeouts.icmp_s;
+      return policy().timeouts.icmp_s;
   }
 }
 
@@ -36,9 +36,9 @@ void Shard::relink(MappingIndex index) {
 }
 
 std::optional<PortBlocks::Lease> Shard::lease_of(const Mapping& mapping) const {
-  const auto number = settings_.pool.number_of(mapping.outside_address);
-  if (!number || settings_.pool.owner(*number, mapping.outside_port) != settings_.worker) return std::nullopt;
-  return PortBlocks::Lease{settings_.pool.local_of(*number), mapping.outside_port};
+  const auto number = policy().pool.number_of(mapping.outside_address);
+  if (!number || policy().pool.owner(*number, mapping.outside_port) != settings_.worker) return std::nullopt;
+  return PortBlocks::Lease{policy().pool.local_of(*number), mapping.outside_port};
 }
 
 OutboundKey Shard::key_of(const Mapping& mapping) const {
@@ -62,7 +62,7 @@ void Shard::end(MappingIndex index, uint32_t now_s) {
   outbound_.erase(hash_(key_of(mapping)), index);
   inbound_slot(lease_of(mapping)->local_address, *protocol_row(mapping.protocol), mapping.outside_port) = null_mapping;
   mapping.flags = static_cast<uint8_t>(Mapping::held | (mapping.flags & Mapping::plain));
-  mapping.expiry_s = now_s + settings_.timeouts.quarantine_s + 1;  // as in implicit_due_s: never shorter
+  mapping.expiry_s = now_s + policy().timeouts.quarantine_s + 1;  // as in implicit_due_s: never shorter
   slab_.write(index, mapping);
   relink(index);
   live_.set(live_.read() - 1);
@@ -71,6 +71,7 @@ void Shard::end(MappingIndex index, uint32_t now_s) {
 }
 
 uint32_t Shard::expire(uint32_t now_s, uint32_t budget) {
+  now_s_ = now_s;
   uint32_t looked_at = 0;
   for (; looked_at < budget; ++looked_at) {
     const MappingIndex index = wheel_.take(now_s);

@@ -16,6 +16,7 @@ void Shard::restore(uint32_t now_s) {
     (kept[index] ? counters_.restored : counters_.dropped_at_restore).add();
   }
   slab_.build_free_list([&](MappingIndex index) { return !kept[index]; });
+  events_.discard();  // blocks that were theirs before were told of then
 }
 
 // False if the record was half written, contradicts another, or is no longer allowed by the settings.

@@ -152,14 +152,14 @@ void parse_transport(Packet& packet, bool outbound) {
 }
 
 void parse_inbound(Packet& packet, const Snapshot& config, unsigned worker) {
-  const auto number = config.pool.number_of(packet.ip->destination);
+  const auto number = config.policy.pool.number_of(packet.ip->destination);
   if (!number) return packet.drop(Verdict::not_ours);
   packet.address_number = *number;
   if (never_forwarded(packet.ip->source)) return packet.drop(Verdict::ipv4_source_refused);
   if (packet.ip->is_fragment()) return packet.drop(Verdict::fragment_unsupported);
   parse_transport(packet, false);
   if (packet.decided()) return;
-  const unsigned owner = config.pool.owner(*number, packet.port);
+  const unsigned owner = config.policy.pool.owner(*number, packet.port);
   if (owner == worker) return;
   packet.context.fate = Fate::hand_over;
   packet.context.target = static_cast<uint8_t>(owner);
@@ -173,7 +173,7 @@ void parse_ipv4_frame(Packet& packet, const Snapshot& config, unsigned worker) {
     return packet.punt(Punt::host_ipv4, Verdict::router_declined);
   // Our own addresses never arrive from outside, unless hairpinning is left to the gateway.
   if (packet.ip->source == config.internet.address.address ||
-      (config.hairpinning && config.pool.number_of(packet.ip->source)))
+      (config.hairpinning && config.policy.pool.number_of(packet.ip->source)))
     return packet.drop(Verdict::ipv4_source_refused);
   parse_inbound(packet, config, worker);
 }

@@ -8,7 +8,7 @@
 #include <optional>
 #include <vector>
 
-#include "dataplane/nat/pool.h"
+#include "dataplane/nat/policy.h"
 #include "dataplane/net/types.h"
 #include "dataplane/pipeline/packet.h"
 
@@ -35,7 +35,7 @@ struct Snapshot {
     uint16_t tcp_mss_max = 1420;                    // 0: leave MSS alone
     uint8_t hop_limit = 64;                         // RFC 2473 §6.3
   } softwire;
-  nat::Pool pool;
+  nat::Policy policy;
   unsigned workers = 1;
   bool hairpinning = true;
   // A flood of new flows must not starve established ones: a full burst, which says that more packets wait, opens at

@@ -146,7 +146,7 @@ void Worker::translate_outbound(Packet& packet, uint32_t now_s) {
   rewrite_outbound(packet, shard_[packet.mapping], decapsulated_tos(ip.tos, packet.outer_class));
   packet.pull(packet.offset_of(&ip));
   counters_.translated_outbound.add();
-  if (snapshot_->hairpinning && snapshot_->pool.number_of(ip.destination)) return hairpin(packet);
+  if (snapshot_->hairpinning && snapshot_->policy.pool.number_of(ip.destination)) return hairpin(packet);
   send_to_internet(packet, *snapshot_, gateways_);
 }
 

@@ -18,7 +18,10 @@ class Worker {
 
   // The configuration from the next burst on; the caller keeps it alive until it has been replaced and a burst has
   // passed.
-  void use(const Snapshot& snapshot) { snapshot_ = &snapshot; }
+  void use(const Snapshot& snapshot) {
+    snapshot_ = &snapshot;
+    shard_.use(snapshot.policy);
+  }
 
   // Decides the fate of every packet of the burst, which come from a device (context all zero but `side`) or from
   // another worker (context as it was handed over). now_s: seconds of the shard's clock.

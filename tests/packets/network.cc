@@ -49,8 +49,8 @@ Settings default_settings() {
 Network::Network(Settings settings) : settings_(std::move(settings)) {
   auto& snapshot = settings_.snapshot;
   snapshot.workers = settings_.shard.workers = settings_.workers;
-  snapshot.pool = {settings_.pool_prefixes, settings_.ports, settings_.block_ports, settings_.workers};
-  settings_.shard.pool = snapshot.pool;
+  snapshot.policy.pool = {settings_.pool_prefixes, settings_.ports, settings_.block_ports, settings_.workers};
+  settings_.shard.policy = snapshot.policy;
   settings_.shard.subscriber_prefix_length = snapshot.softwire.subscriber_prefix_length;
   if (settings_.access_gateway_known) gateways_.access.set(gateway_macs[0]);
   if (settings_.internet_gateway_known) gateways_.internet.set(gateway_macs[1]);

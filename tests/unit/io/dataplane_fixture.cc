@@ -59,7 +59,7 @@ Bench::Bench(unsigned workers_count) : workers(workers_count), snapshot(std::mak
   snapshot->internet.address = *net::parse_ipv4_interface("198.51.100.1/24");
   snapshot->softwire.aftr_addresses = {*net::parse_ipv6("2001:db8:a::1")};
   snapshot->softwire.allowed_prefixes = {{}};
-  snapshot->pool = pool;
+  snapshot->policy.pool = pool;
   snapshot->workers = workers;
   snapshot->opened_per_burst_max = 1000;
   gateways.access.set(access_gateway_mac);
@@ -70,7 +70,7 @@ Bench::Bench(unsigned workers_count) : workers(workers_count), snapshot(std::mak
     settings.workers = workers;
     settings.mappings_max = 10'000;
     settings.subscribers_max = 1'000;
-    settings.pool = pool;
+    settings.policy.pool = pool;
     auto shard = nat::Shard::open(settings, clock.now_s());
     if (!shard) throw std::runtime_error(shard.error());
     shards.push_back(std::move(*shard));

@@ -202,7 +202,7 @@ TEST(Dataplane, commands_are_answered_by_their_worker_in_order) {
           bench.dataplane->poll_results([&](unsigned worker, const nat::CommandResult& result) {
             EXPECT_EQ(result.ticket, answered[worker]++);
             EXPECT_EQ(result.status, nat::CommandResult::Status::done);
-            EXPECT_EQ(bench.snapshot->pool.owner(*bench.snapshot->pool.number_of(result.outside.address),
+            EXPECT_EQ(bench.snapshot->policy.pool.owner(*bench.snapshot->policy.pool.number_of(result.outside.address),
                                                  result.outside.port),
                       worker);
           });

@@ -31,7 +31,7 @@ inline ShardSettings small_settings() {
   ShardSettings settings;
   settings.mappings_max = 4000;
   settings.subscribers_max = 1000;
-  settings.pool = {{*net::parse_ipv4_prefix("192.0.2.0/30")}, {2048, 4095}, 64, 1};
+  settings.policy.pool = {{*net::parse_ipv4_prefix("192.0.2.0/30")}, {2048, 4095}, 64, 1};
   return settings;
 }
 
@@ -68,7 +68,7 @@ class ShardTest : public testing::Test {
 
   MappingIndex find(const OutboundKey& key) { return shard_->find(key, shard_->hash(key)); }
   MappingIndex find_inbound(const Mapping& mapping) {
-    return shard_->find_inbound(*shard_->settings().pool.number_of(mapping.outside_address), mapping.protocol,
+    return shard_->find_inbound(*shard_->policy().pool.number_of(mapping.outside_address), mapping.protocol,
                                 mapping.outside_port);
   }
   net::Result<MappingIndex, Verdict> try_open(const OutboundKey& key) {

@@ -96,7 +96,7 @@ TEST_F(Restore, what_ended_while_nobody_looked_ends_at_once) {
 }
 
 TEST_F(Restore, CGN_015_ports_at_rest_stay_at_rest) {
-  settings_.pool = {{*net::parse_ipv4_prefix("192.0.2.1/32")}, {2048, 2111}, 64, 1};
+  settings_.policy.pool = {{*net::parse_ipv4_prefix("192.0.2.1/32")}, {2048, 2111}, 64, 1};
   start(settings_);
   for (uint16_t port = 0; port < 64; ++port) open(key_of(1, port));
   command(Command::Verb::end_mapping, key_of(1, 7));
@@ -199,10 +199,10 @@ TEST_F(Restore, nonsense_is_dropped) {
 }
 
 TEST_F(Restore, a_pool_taken_away_takes_its_mappings) {
-  settings_.pool = {{*net::parse_ipv4_prefix("192.0.2.0/32")}, {2048, 4095}, 64, 1};
+  settings_.policy.pool = {{*net::parse_ipv4_prefix("192.0.2.0/32")}, {2048, 4095}, 64, 1};
   start(settings_);
   open(key_of(1, 1));
-  settings_.pool = {{*net::parse_ipv4_prefix("192.0.2.1/32")}, {2048, 4095}, 64, 1};
+  settings_.policy.pool = {{*net::parse_ipv4_prefix("192.0.2.1/32")}, {2048, 4095}, 64, 1};
   start(settings_);
   EXPECT_EQ(dropped(), 1U);
   EXPECT_EQ(shard_->mappings_live(), 0U);
@@ -212,7 +212,7 @@ TEST_F(Restore, a_pool_taken_away_takes_its_mappings) {
 TEST_F(Restore, a_lower_quota_ends_nothing) {
   start(settings_);
   for (uint16_t port = 0; port < 200; ++port) open(key_of(1, port));
-  settings_.blocks_per_subscriber_max = 1;
+  settings_.policy.limits.blocks_per_subscriber_max = 1;
   start(settings_);
   EXPECT_EQ(shard_->mappings_live(), 200U);
 }

@@ -97,7 +97,7 @@ TEST_F(ShardCommands, exact_with_any_address_or_any_port) {
 
 TEST_F(ShardCommands, PCP_044_never_udp_5350_or_5351) {
   auto settings = small_settings();
-  settings.pool = {{*net::parse_ipv4_prefix("192.0.2.1/32")}, {5312, 5375}, 64, 1};
+  settings.policy.pool = {{*net::parse_ipv4_prefix("192.0.2.1/32")}, {5312, 5375}, 64, 1};
   start(settings);
   for (const uint16_t port : {uint16_t{5350}, uint16_t{5351}}) {
     EXPECT_EQ(open_explicit(key_of(1, port), 600, {{}, {port}}, true).status, Status::not_available);
@@ -117,9 +117,9 @@ TEST_F(ShardCommands, PCP_044_never_udp_5350_or_5351) {
 
 TEST_F(ShardCommands, CGN_007_refusals_name_their_reason) {
   auto settings = small_settings();
-  settings.blocks_per_subscriber_max = 1;
+  settings.policy.limits.blocks_per_subscriber_max = 1;
   settings.mappings_max = 65;
-  settings.pool = {{*net::parse_ipv4_prefix("192.0.2.1/32")}, {2048, 2111}, 64, 1};
+  settings.policy.pool = {{*net::parse_ipv4_prefix("192.0.2.1/32")}, {2048, 2111}, 64, 1};
   start(settings);
   for (uint16_t port = 0; port < 64; ++port) ASSERT_EQ(open_explicit(key_of(1, port)).status, Status::done);
   EXPECT_EQ(open_explicit(key_of(1, 64)).status, Status::over_quota);

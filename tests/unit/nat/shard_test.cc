@@ -69,6 +69,47 @@ TEST_F(ShardTest, LOG_012_another_block_when_one_is_full_and_back_when_it_is_emp
   EXPECT_EQ(shard_->subscribers_live(), 0U);
 }
 
+TEST_F(ShardTest, LOG_011_LOG_012_DSL_064_blocks_are_told_of_when_they_come_and_when_they_go) {
+  start();
+  std::array<Event, 8> events;
+  for (uint16_t port = 0; port < 64; ++port) open(key_of(1, port));
+  ASSERT_EQ(shard_->take_events(events), 1U) << "one for sixty-four mappings";
+  EXPECT_EQ(events[0].kind, Event::Kind::block_allocated);
+  EXPECT_EQ(events[0].subscriber, key_of(1, 0).subscriber);
+  EXPECT_EQ(events[0].time_s, start_s);
+  const auto outside_of_first = outside(find(key_of(1, 0)));
+  EXPECT_EQ(events[0].address, outside_of_first.address);
+  EXPECT_EQ(events[0].last.number - events[0].first.number, 63);
+  EXPECT_TRUE(events[0].first <= outside_of_first.port && outside_of_first.port <= events[0].last);
+  const Event first = events[0];
+  open(key_of(1, 64));
+  EXPECT_EQ(shard_->take_events(events), 1U);
+  advance(301);
+  EXPECT_EQ(shard_->take_events(events), 0U) << "its ports rest";
+  advance(121);
+  ASSERT_EQ(shard_->take_events(events), 2U);
+  EXPECT_EQ(events[0].kind, Event::Kind::block_released);
+  EXPECT_EQ(events[1].kind, Event::Kind::block_released);
+  EXPECT_TRUE(events[0].first == first.first || events[1].first == first.first);
+  EXPECT_EQ(events[0].time_s, start_s + 301 + 121);
+  EXPECT_EQ(shard_->events_lost(), 0U);
+}
+
+TEST(EventRing, LOG_016_a_full_ring_loses_the_newest_and_counts_it) {
+  const auto ring = std::make_unique<EventRing>();
+  Event event;
+  for (uint32_t i = 0; i < EventRing::capacity; ++i) {
+    event.record = i;
+    ASSERT_TRUE(ring->put(event));
+  }
+  EXPECT_FALSE(ring->put(event));
+  EXPECT_EQ(ring->lost(), 1U);
+  std::array<Event, 100> room;
+  ASSERT_EQ(ring->take(room), 100U);
+  EXPECT_EQ(room[99].record, 99U);
+  EXPECT_TRUE(ring->put(event));
+}
+
 TEST_F(ShardTest, an_emptied_block_goes_back_while_others_stay) {
   start();
   for (uint16_t port = 0; port < 65; ++port) open(key_of(1, port));
@@ -80,7 +121,7 @@ TEST_F(ShardTest, an_emptied_block_goes_back_while_others_stay) {
 
 TEST_F(ShardTest, CGN_007_CGN_023_the_quota_refuses_and_evicts_nobody) {
   auto settings = small_settings();
-  settings.blocks_per_subscriber_max = 2;
+  settings.policy.limits.blocks_per_subscriber_max = 2;
   start(settings);
   for (uint16_t port = 0; port < 128; ++port) open(key_of(1, port));
   for (uint16_t port = 128; port < 200; ++port) EXPECT_EQ(try_open(key_of(1, port)).error(), Verdict::over_quota);
@@ -102,7 +143,7 @@ TEST_F(ShardTest, CGN_023_a_full_table_refuses_and_evicts_nobody) {
 
 TEST_F(ShardTest, UDP_003_no_move_to_another_address_when_ones_own_is_full) {
   auto settings = small_settings();
-  settings.pool = {{*net::parse_ipv4_prefix("192.0.2.0/31")}, {2048, 2048 + 2 * 64 - 1}, 64, 1};
+  settings.policy.pool = {{*net::parse_ipv4_prefix("192.0.2.0/31")}, {2048, 2048 + 2 * 64 - 1}, 64, 1};
   start(settings);
   for (uint16_t port = 0; port < 128; ++port) open(key_of(1, port));
   EXPECT_EQ(try_open(key_of(1, 128)).error(), Verdict::pool_exhausted);
@@ -111,7 +152,7 @@ TEST_F(ShardTest, UDP_003_no_move_to_another_address_when_ones_own_is_full) {
 
 TEST_F(ShardTest, an_exhausted_pool_refuses_the_next_subscriber) {
   auto settings = small_settings();
-  settings.pool = {{*net::parse_ipv4_prefix("192.0.2.1/32")}, {2048, 2175}, 64, 1};
+  settings.policy.pool = {{*net::parse_ipv4_prefix("192.0.2.1/32")}, {2048, 2175}, 64, 1};
   start(settings);
   open(key_of(1, 0)), open(key_of(2, 0));
   EXPECT_EQ(try_open(key_of(3, 0)).error(), Verdict::pool_exhausted);
@@ -136,8 +177,8 @@ TEST_F(ShardTest, other_protocols_are_refused) {
 
 TEST_F(ShardTest, CGN_014_a_port_rests_and_then_comes_back) {
   auto settings = small_settings();
-  settings.blocks_per_subscriber_max = 1;
-  settings.pool = {{*net::parse_ipv4_prefix("192.0.2.1/32")}, {2048, 2111}, 64, 1};
+  settings.policy.limits.blocks_per_subscriber_max = 1;
+  settings.policy.pool = {{*net::parse_ipv4_prefix("192.0.2.1/32")}, {2048, 2111}, 64, 1};
   start(settings);
   for (uint16_t port = 0; port < 64; ++port) open(key_of(1, port));
   advance(1);

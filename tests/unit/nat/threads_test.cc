@@ -82,7 +82,7 @@ TEST(Shard, any_thread_reads_while_the_worker_works) {
         const auto mapping = shard->read(index);
         if (!mapping) continue;
         ++read;
-        const bool plausible = shard->settings().pool.number_of(mapping->outside_address).has_value() &&
+        const bool plausible = shard->policy().pool.number_of(mapping->outside_address).has_value() &&
                                mapping->inside_port >= net::Port{1000} && mapping->inside_port < net::Port{1200} &&
                                mapping->protocol == net::Protocol::udp && shard->due_s(*mapping) > start_s;
         if (!plausible) ++wrong;

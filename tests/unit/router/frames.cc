@@ -16,7 +16,7 @@ pipeline::Snapshot a_snapshot() {
                   .gateway = v4(internet_gateway),
                   .mtu_bytes = 1500};
   out.softwire.aftr_addresses = {v6(aftr), v6(aftr_on_link)};
-  out.pool = nat::Pool(
+  out.policy.pool = nat::Pool(
       {net::parse_ipv4_prefix("192.0.2.0/28").value(), net::parse_ipv4_prefix("198.51.100.16/30").value()}, {}, 256, 1);
   return out;
 }

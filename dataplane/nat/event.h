@@ -1,0 +1,63 @@
+// What a shard tells the rest of the world of: rare things that somebody logs or counts. A bounded ring per shard with
+// one producer, its worker, and one consumer, the control thread. A full ring loses the newest event and counts it.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <span>
+
+#include "dataplane/nat/counter.h"
+#include "dataplane/net/types.h"
+
+namespace portolan::nat {
+
+struct Event {
+  enum class Kind : uint8_t {
+    block_allocated,  // subscriber, address, ports
+    block_released,   // the same
+    audit_fault,      // fault, record; address, ports and protocol of the record if it has them
+  };
+  Kind kind{};
+  net::Protocol protocol{};
+  uint16_t fault = 0;     // AuditFault
+  uint32_t time_s = 0;    // of the shard's clock
+  net::Ipv6 subscriber;   // masked prefix
+  net::Ipv4 address;      // outside
+  net::Port first, last;  // outside ports, both included
+  uint32_t record = 0;
+};
+
+class EventRing {
+ public:
+  static constexpr size_t capacity = 4096;  // a power of two
+
+  // Producer. False, and counted as lost, if there is no room.
+  bool put(const Event& event) {
+    const uint32_t tail = tail_.load(std::memory_order_relaxed);
+    if (tail - head_.load(std::memory_order_acquire) == capacity) return lost_.add(), false;
+    events_[tail % capacity] = event;
+    tail_.store(tail + 1, std::memory_order_release);
+    return true;
+  }
+  // Consumer: how many came out.
+  size_t take(std::span<Event> room) {
+    const uint32_t head = head_.load(std::memory_order_relaxed);
+    const size_t there = tail_.load(std::memory_order_acquire) - head, count = std::min(there, room.size());
+    for (size_t i = 0; i < count; ++i) room[i] = events_[(head + i) % capacity];
+    head_.store(head + static_cast<uint32_t>(count), std::memory_order_release);
+    return count;
+  }
+  // Before there is a consumer: forgets what lies in it.
+  void discard() { head_.store(tail_.load(std::memory_order_relaxed), std::memory_order_relaxed); }
+  [[nodiscard]] uint64_t lost() const { return lost_.read(); }
+
+ private:
+  std::array<Event, capacity> events_{};
+  alignas(64) std::atomic<uint32_t> head_{0};  // writer: the consumer
+  alignas(64) std::atomic<uint32_t> tail_{0};  // writer: the producer
+  Counter lost_;
+};
+
+}  // namespace portolan::nat
