@@ -19,7 +19,6 @@ namespace portolan::nat {
 namespace {
 
 struct Header {
-  static constexpr uint64_t magic_value = 0x6e616c6f74726f50;  // "Portolan"
   uint64_t magic;
   uint32_t layout_version;
   uint32_t record_bytes;
@@ -50,13 +49,13 @@ size_t rounded_for(int file, size_t bytes) {
 }
 
 // Empty: the file may be used as it is (or is new). Else why not.
-std::string refusal(const Header& header, const std::string& path) {
+std::string refusal(const Header& header, const SlabKind& kind, const std::string& path) {
   if (header.magic == 0 && header.layout_version == 0) return {};
-  if (header.magic != Header::magic_value)
-    return path + ": is not a mapping slab; move it away or set dataplane.state-dir elsewhere";
-  if (header.layout_version != Slab::layout_version || header.record_bytes != sizeof(Mapping))
-    return path + ": mapping slab of layout " + std::to_string(header.layout_version) + ", this version reads layout " +
-           std::to_string(Slab::layout_version) + "; move it away to start empty";
+  if (header.magic != kind.magic)
+    return path + ": is not a " + kind.name + "; move it away or set dataplane.state-dir elsewhere";
+  if (header.layout_version != kind.layout_version || header.record_bytes != kind.record_bytes)
+    return path + ": " + kind.name + " of layout " + std::to_string(header.layout_version) +
+           ", this version reads layout " + std::to_string(kind.layout_version) + "; move it away to start empty";
   return {};
 }
 
@@ -64,7 +63,7 @@ std::string refusal(const Header& header, const std::string& path) {
 
 // Opens the file, locked, at bytes_ or what it has if that is more, with room for all of it; a file made here that gets
 // no room is removed again.
-net::Result<void, std::string> Slab::open_file(const std::string& path) {
+net::Result<void, std::string> SlabFile::open_file(const std::string& path, const SlabKind& kind) {
   file_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (file_ < 0) return tl::unexpected(fault(path, "cannot be opened"));
   if (flock(file_, LOCK_EX | LOCK_NB) != 0)
@@ -73,10 +72,10 @@ net::Result<void, std::string> Slab::open_file(const std::string& path) {
   if (fstat(file_, &status) != 0) return tl::unexpected(fault(path, "cannot be read"));
   const auto present = static_cast<size_t>(status.st_size);
   if (present > 0 && present < header_bytes)
-    return tl::unexpected(path + ": is not a mapping slab; move it away or set dataplane.state-dir elsewhere");
+    return tl::unexpected(path + ": is not a " + kind.name + "; move it away or set dataplane.state-dir elsewhere");
   Header found{};
   if (pread(file_, &found, sizeof found, 0) < 0) return tl::unexpected(fault(path, "cannot be read"));
-  if (auto why = refusal(found, path); !why.empty()) return tl::unexpected(std::move(why));
+  if (auto why = refusal(found, kind, path); !why.empty()) return tl::unexpected(std::move(why));
   bytes_ = std::max(rounded_for(file_, bytes_), present);  // a smaller max-mappings never cuts live records off
   // Not ftruncate: a hole that the file system cannot fill later would be a SIGBUS in a worker.
   if (const int error = posix_fallocate(file_, 0, static_cast<off_t>(bytes_)); error != 0) {
@@ -85,65 +84,47 @@ net::Result<void, std::string> Slab::open_file(const std::string& path) {
     errno = error;
     return tl::unexpected(fault(
         path,
-        ("has no room for the " + std::to_string(bytes_ >> 20) + " MiB that dataplane.max-mappings needs").c_str()));
+        ("has no room for the " + std::to_string(bytes_ >> 20) + " MiB that " + kind.setting + " needs").c_str()));
   }
   return {};
 }
 
-net::Result<Slab, std::string> Slab::open(const std::string& path, uint32_t capacity) {
-  Slab slab;
-  slab.bytes_ = header_bytes + size_t{capacity} * sizeof(Mapping);
+net::Result<SlabFile, std::string> SlabFile::open(const std::string& path, const SlabKind& kind, uint32_t capacity) {
+  SlabFile slab;
+  slab.bytes_ = header_bytes + size_t{capacity} * kind.record_bytes;
   if (!path.empty())
-    if (auto opened = slab.open_file(path); !opened) return tl::unexpected(std::move(opened.error()));
+    if (auto opened = slab.open_file(path, kind); !opened) return tl::unexpected(std::move(opened.error()));
   slab.memory_ = mmap(nullptr, slab.bytes_, PROT_READ | PROT_WRITE,
                       path.empty() ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED | MAP_POPULATE, slab.file_, 0);
   if (slab.memory_ == MAP_FAILED) {
     slab.memory_ = nullptr;
-    return tl::unexpected(fault(path, "cannot be mapped into memory; lower dataplane.max-mappings"));
+    return tl::unexpected(fault(path, (std::string("cannot be mapped into memory; lower ") + kind.setting).c_str()));
   }
   auto& header = *static_cast<Header*>(slab.memory_);
-  auto* records = reinterpret_cast<Mapping*>(static_cast<uint8_t*>(slab.memory_) + header_bytes);
   // A header that claims more than the file holds is believed as far as the file goes.
   const auto known =
-      static_cast<uint32_t>(std::min<size_t>(header.capacity, (slab.bytes_ - header_bytes) / sizeof(Mapping)));
-  capacity = std::max(capacity, known);
-  if (known > 0 && header.boot_id != boot_id()) std::memset(static_cast<void*>(records), 0, known * sizeof(Mapping));
-  header = {Header::magic_value, layout_version, sizeof(Mapping), capacity, 0, boot_id()};
-  slab.records_ = {records, capacity};
+      static_cast<uint32_t>(std::min<size_t>(header.capacity, (slab.bytes_ - header_bytes) / kind.record_bytes));
+  slab.capacity_ = std::max(capacity, known);
+  if (known > 0 && header.boot_id != boot_id()) std::memset(slab.records(), 0, size_t{known} * kind.record_bytes);
+  header = {kind.magic, kind.layout_version, kind.record_bytes, slab.capacity_, 0, boot_id()};
   return slab;
 }
 
-Slab::Slab(Slab&& other) noexcept
-    : memory_(std::exchange(other.memory_, nullptr)),
-      bytes_(other.bytes_),
-      file_(std::exchange(other.file_, -1)),
-      records_(other.records_),
-      free_head_(other.free_head_) {}
+void* SlabFile::records() const { return static_cast<uint8_t*>(memory_) + header_bytes; }
 
-Slab::~Slab() {
+SlabFile::SlabFile(SlabFile&& other) noexcept { *this = std::move(other); }
+
+SlabFile& SlabFile::operator=(SlabFile&& other) noexcept {
+  std::swap(memory_, other.memory_);
+  std::swap(bytes_, other.bytes_);
+  std::swap(file_, other.file_);
+  std::swap(capacity_, other.capacity_);
+  return *this;
+}
+
+SlabFile::~SlabFile() {
   if (memory_ != nullptr) munmap(memory_, bytes_);
   if (file_ >= 0) close(file_);
 }
-
-std::optional<Mapping> Slab::read(MappingIndex index) const {
-  auto mapping = records_.read(index);
-  if (mapping && !mapping->has(Mapping::in_use | Mapping::held)) return std::nullopt;
-  return mapping;
-}
-
-void Slab::link_free(MappingIndex index) {
-  Mapping free;
-  free.wheel_next = free_head_;
-  write(index, free);
-  free_head_ = index;
-}
-
-MappingIndex Slab::take() {
-  const MappingIndex index = free_head_;
-  if (index != null_mapping) free_head_ = records_[index].wheel_next;
-  return index;
-}
-
-void Slab::give_back(MappingIndex index) { link_free(index); }
 
 }  // namespace portolan::nat

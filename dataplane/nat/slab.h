@@ -1,10 +1,12 @@
-// The mapping records in a file that outlives the process, and the list of free ones. The file holds no pointers: a
-// header page, then the records; record 0 is never used. Owner and only writer: the shard's worker; any thread may
-// read().
+// Records in a file that outlives the process, and the list of free ones. The file holds no pointers: a header page,
+// then the records; record 0 is never used. Owner and only writer: the shard's worker; any thread may read().
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "dataplane/nat/mapping.h"
 #include "dataplane/nat/record_array.h"
@@ -12,51 +14,108 @@
 
 namespace portolan::nat {
 
-class Slab {
+// What kind of records a file holds, and how its refusals speak of them.
+struct SlabKind {
+  uint64_t magic;  // eight letters, the first in the lowest byte
+  uint32_t layout_version;
+  uint32_t record_bytes;
+  const char* name;     // "mapping slab"
+  const char* setting;  // the configuration key that sizes it
+};
+
+// The file, mapped into memory and held locked.
+class SlabFile {
  public:
-  static constexpr uint32_t layout_version = 1;
-  static constexpr uint32_t capacity_max = 0x7fff'ffff;
-
   // Maps `path` (empty: anonymous memory) with room for records 0..capacity-1, made or grown as needed. A file that is
-  // no slab, of another layout, or in use is refused, untouched. Records of a machine that has rebooted since are
-  // dropped, for their clock is gone. Errors: one sentence with the path and the way out.
-  static net::Result<Slab, std::string> open(const std::string& path, uint32_t capacity);
+  // no slab of this kind, of another layout, or in use is refused, untouched. Records of a machine that has rebooted
+  // since are dropped, for their clock is gone. Errors: one sentence with the path and the way out.
+  static net::Result<SlabFile, std::string> open(const std::string& path, const SlabKind& kind, uint32_t capacity);
 
-  Slab(Slab&& other) noexcept;
-  Slab& operator=(Slab&&) = delete;
-  ~Slab();
+  SlabFile() = default;
+  SlabFile(SlabFile&& other) noexcept;
+  SlabFile& operator=(SlabFile&& other) noexcept;
+  ~SlabFile();
 
-  [[nodiscard]] uint32_t capacity() const { return records_.capacity(); }
-  const Mapping& operator[](MappingIndex index) const { return records_[index]; }
-  void write(MappingIndex index, const Mapping& mapping) { records_.write(index, mapping); }
-  template <class Field>
-  void set(MappingIndex index, Field Mapping::*field, Field value) {
-    records_.set(index, field, value);
-  }
-  // Any thread: a copy, or none if the record is free or being written.
-  [[nodiscard]] std::optional<Mapping> read(MappingIndex index) const;
-
-  // A free record, or null_mapping. It is zero except for its version.
-  MappingIndex take();
-  void give_back(MappingIndex index);
-  // After the caller has looked at every record at start: links the free ones. `is_free` says which.
-  template <class IsFree>
-  void build_free_list(IsFree is_free) {
-    free_head_ = null_mapping;
-    for (MappingIndex index = capacity() - 1; index > null_mapping; --index)
-      if (is_free(index)) link_free(index);
-  }
+  [[nodiscard]] void* records() const;
+  [[nodiscard]] uint32_t capacity() const { return capacity_; }
 
  private:
-  Slab() = default;
-  net::Result<void, std::string> open_file(const std::string& path);
-  void link_free(MappingIndex index);
+  net::Result<void, std::string> open_file(const std::string& path, const SlabKind& kind);
 
   void* memory_ = nullptr;
   size_t bytes_ = 0;
   int file_ = -1;  // held locked while open
-  RecordArray<Mapping> records_;
-  MappingIndex free_head_ = null_mapping;
+  uint32_t capacity_ = 0;
 };
+
+// Of each kind of record: `kind`, the member that links it while it is free, and whether it is.
+template <class Record>
+struct SlabTraits;
+
+template <class Record>
+class RecordSlab {
+  using Traits = SlabTraits<Record>;
+
+ public:
+  static constexpr uint32_t layout_version = Traits::kind.layout_version;
+  static constexpr uint32_t capacity_max = 0x7fff'ffff;
+  static constexpr uint32_t null_record = 0;
+
+  static net::Result<RecordSlab, std::string> open(const std::string& path, uint32_t capacity) {
+    auto file = SlabFile::open(path, Traits::kind, capacity);
+    if (!file) return tl::unexpected(std::move(file.error()));
+    return RecordSlab(std::move(*file));
+  }
+
+  [[nodiscard]] uint32_t capacity() const { return records_.capacity(); }
+  const Record& operator[](uint32_t index) const { return records_[index]; }
+  void write(uint32_t index, const Record& record) { records_.write(index, record); }
+  template <class Field>
+  void set(uint32_t index, Field Record::*field, Field value) {
+    records_.set(index, field, value);
+  }
+  // Any thread: a copy, or none if the record is free or being written.
+  [[nodiscard]] std::optional<Record> read(uint32_t index) const {
+    auto record = records_.read(index);
+    if (record && Traits::is_free(*record)) return std::nullopt;
+    return record;
+  }
+
+  // A free record, or null_record. It is zero except for its version and its link.
+  uint32_t take() {
+    const uint32_t index = free_head_;
+    if (index != null_record) free_head_ = records_[index].*Traits::free_link;
+    return index;
+  }
+  void give_back(uint32_t index) {
+    Record free{};
+    free.*Traits::free_link = free_head_;
+    write(index, free);
+    free_head_ = index;
+  }
+  // After the caller has looked at every record at start: links the free ones. `is_free` says which.
+  template <class IsFree>
+  void build_free_list(IsFree is_free) {
+    free_head_ = null_record;
+    for (uint32_t index = capacity() - 1; index > null_record; --index)
+      if (is_free(index)) give_back(index);
+  }
+
+ private:
+  explicit RecordSlab(SlabFile file)
+      : file_(std::move(file)), records_(static_cast<Record*>(file_.records()), file_.capacity()) {}
+
+  SlabFile file_;
+  RecordArray<Record> records_;
+  uint32_t free_head_ = null_record;
+};
+
+template <>
+struct SlabTraits<Mapping> {
+  static constexpr SlabKind kind{0x6e616c6f74726f50, 1, sizeof(Mapping), "mapping slab", "dataplane.max-mappings"};
+  static constexpr MappingIndex Mapping::*free_link = &Mapping::wheel_next;
+  static bool is_free(const Mapping& mapping) { return !mapping.has(Mapping::in_use | Mapping::held); }
+};
+using Slab = RecordSlab<Mapping>;
 
 }  // namespace portolan::nat
