@@ -23,6 +23,7 @@ TITLES = {"home1": "The page of home 1", "home2-web": "The page of home 2", "hom
 
 def step(title, command):
     """Registers a method as a step; `command` is what a reader would type."""
+    # Shows DDN-001.
     def register(method):
         STEPS.append((title, command, method))
         return method
@@ -160,6 +161,7 @@ suggested-port = {suggested_port}
         name = f"{home}.{labs.ZONE}"
         return wait_for(f"{name} to redirect", lambda: self.location(name), seconds=30)
 
+    # Shows DDN-014.
     @step("The name is in the DNS", "visitor$ dig home1.example A; dig direct.home1.example A")
     def dns(self):
         _, outside, port = self.location("home1.example")
@@ -169,12 +171,14 @@ suggested-port = {suggested_port}
         must(direct == outside, f"direct.home1.example is {direct}, the redirect says {outside}")
         return f"{portal} (the redirector); direct {direct}"
 
+    # Shows DDN-010.
     @step("A visitor asks for the name and is sent to the port", "visitor$ curl -I http://home1.example/")
     def redirect(self):
         status, address, port = self.location("home1.example")
         must(status == "301", f"status {status}")
         return f"{status}, Location http://{address}:{port}/"
 
+    # Shows TCP-011.
     @step("… and sees the home's page", "visitor$ curl -L http://home1.example/")
     def visit(self):
         page = self.curl("visitor", "http://home1.example/", "-L")
@@ -182,6 +186,7 @@ suggested-port = {suggested_port}
         must(f"you are {SERVERS['visitor']}" in page, f"the home does not see the visitor's own address:\n{page}")
         return f"\"{TITLES['home1']}\""
 
+    # Shows DDN-013.
     @step("Home 2 has two services: its name shows a page that lists both", "visitor$ curl -L http://home2.example/")
     def portal(self):
         services = [("web", 8080, TITLES["home2-web"]), ("camera", 8081, TITLES["home2-camera"])]
@@ -201,6 +206,7 @@ suggested-port = {suggested_port}
         self.seen["home2.example"] = " ".join(links)
         return " ".join(links)
 
+    # Shows DDN-005, DSL-085, MGT-061, PCP-196, PCP-197, PCP-199.
     @step("Home 1's outside port changes", "# portolanctl clear subscriber 2001:db8:b:100::/56")
     def change(self):
         _, address, before = self.location("home1.example")
@@ -221,6 +227,7 @@ suggested-port = {suggested_port}
     def visit_again(self):
         return self.visit()
 
+    # Shows PCP-202.
     @step("portoland is killed and started again: nobody notices", "# kill -9 portoland; portoland -c portoland.conf")
     def restart(self):
         before = self.location("home1.example")

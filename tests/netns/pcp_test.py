@@ -46,16 +46,19 @@ class Pcp(crafted.LabTest):
 
     # --- tests ------------------------------------------------------------------------------------------------------
 
+    # Also shows PCP-001, PCP-194.
     def test_PCD_001_announce(self):
         for ask, client in ((self.ask_plain, B3), (self.ask_tunnelled, HOME)):
             answer = ask(pcp.request(pcp.ANNOUNCE, client))
             self.assertEqual((answer.opcode, answer.result), (pcp.ANNOUNCE, pcp.SUCCESS))
 
+    # Also shows PCP-030.
     def test_PCD_002_plain_ipv6_with_third_party(self):
         nonce = os.urandom(12)
         answer = self.ask_plain(pcp.map_request(B3, pcp.UDP, self.port, nonce=nonce, third_party=HOME))
         self.assertMapped(answer, B3, nonce)
 
+    # Also shows CGN-018, PCP-031, PCP-032.
     def test_PCD_005_inside_the_softwire(self):
         for b4, server in ((B3, "192.0.0.1"), (B4, "192.0.0.9")):
             self.port, nonce = next(crafted.LabTest.ports), os.urandom(12)
@@ -88,6 +91,7 @@ class Pcp(crafted.LabTest):
         self.assertEqual(stolen.result, pcp.NOT_AUTHORIZED)
         self.assertMapped(renewed, B3, nonce)
 
+    # Also shows PCP-170.
     def test_PCP_048_delete_ends_an_idle_mapping(self):
         nonce = os.urandom(12)
         first = self.ask_tunnelled(pcp.map_request(HOME, pcp.UDP, self.port, nonce=nonce))

@@ -9,6 +9,7 @@ from crafted import AFTR, B3, HOME, encapsulated
 
 
 class Router(crafted.LabTest):
+    # Shows ICM-026.
     def test_ping_its_own_addresses(self):
         for host, address in (("access", labs.AFTR_ACCESS), ("access", AFTR), ("internet", labs.AFTR_INTERNET)):
             with self.subTest(address=address):

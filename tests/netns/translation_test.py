@@ -16,6 +16,7 @@ class Translation(crafted.LabTest):
 
     # --- each protocol, both ways -----------------------------------------------------------------------------------
 
+    # Also shows UDP-019.
     def test_DSL_002_DSL_007_udp_upstream(self):
         sent = self.udp(b"odd number")
         out = self.up(sent)
@@ -24,6 +25,7 @@ class Translation(crafted.LabTest):
         expected.src, expected.ttl, expected[UDP].sport = out.src, 19, out[UDP].sport
         self.assertSame(out, expected)
 
+    # Also shows DSL-009.
     def test_DSL_001_DSL_006_udp_downstream(self):
         outside, port = self.open_udp()
         for ttl in (10, 250):
@@ -32,6 +34,7 @@ class Translation(crafted.LabTest):
             inner.dst, inner.ttl, inner[UDP].dport = HOME, ttl - 1, self.port
             self.assertSame(self.down(answer), self.softwire(finished(inner)))
 
+    # Also shows TCP-024.
     def test_DSL_036_tcp_both_ways_and_the_mss(self):
         for mss, clamped in ((1460, 1420), (536, 536)):
             self.port = next(crafted.LabTest.ports)
@@ -48,6 +51,7 @@ class Translation(crafted.LabTest):
             inner.dst, inner.ttl, inner[TCP].dport = HOME, 19, self.port
             self.assertSame(self.down(answer), self.softwire(finished(inner)))
 
+    # Shows ICM-001.
     def test_icmp_echo_both_ways(self):
         sent = IP(src=HOME, dst=REMOTE, ttl=20, flags="DF") / ICMP(id=self.port, seq=3) / Raw(b"ping data")
         out = self.up(sent)
@@ -60,6 +64,7 @@ class Translation(crafted.LabTest):
         inner.dst, inner.ttl, inner[ICMP].id = HOME, 19, self.port
         self.assertSame(self.down(reply), self.softwire(finished(inner)))
 
+    # Shows ICM-010.
     def test_icmp_error_reaches_the_home_in_its_own_terms(self):
         outside, port = self.open_udp()
         seen = IP(src=outside, dst=REMOTE, ttl=9, flags="DF") / UDP(sport=port, dport=53) / Raw(b"portolan")
@@ -81,12 +86,14 @@ class Translation(crafted.LabTest):
             got = self.down(IP(src=REMOTE, dst=outside) / UDP(sport=53, dport=port) / Raw(b"yours"))
             self.assertEqual((got.dst, got[IP].dst, got[UDP].dport), (b4, HOME, self.port))
 
+    # Shows CGN-013, UDP-001.
     def test_mapping_is_endpoint_independent(self):
         first, second = self.open_udp(), self.open_udp(destination=REMOTE_2)
         self.assertEqual(first, second)
         got = self.down(IP(src="198.18.0.99", dst=first[0]) / UDP(sport=999, dport=first[1]) / Raw(b"stranger"))
         self.assertEqual((got.dst, got[IP].dst, got[UDP].dport), (B3, HOME, self.port))
 
+    # Shows UDP-017.
     def test_hairpin_from_another_subscriber(self):
         outside, port = self.open_udp()
         self.access.send(encapsulated(self.udp(b"hello neighbour", NEIGHBOUR, outside, port), B4))

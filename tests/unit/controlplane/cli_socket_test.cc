@@ -219,6 +219,7 @@ TEST_F(CliSocketTest, a_client_that_leaves_in_the_middle_harms_nobody) {
   EXPECT_EQ(code, Code::done);
 }
 
+// Shows MGT-045.
 TEST_F(CliSocketTest, the_file_is_for_owner_and_group_and_goes_with_the_server) {
   struct stat made {};
   {

@@ -68,6 +68,7 @@ TEST(CommandTable, words_are_shortened_as_long_as_they_are_unambiguous) {
   EXPECT_EQ(table.run("json", Access::view).code, Code::incomplete_command);
 }
 
+// Shows MGT-045.
 TEST(CommandTable, a_change_needs_the_right_to_change) {
   CommandTable table;
   table.add({"clear mappings", "", Access::change, [](const Request&) { return text_reply("cleared"); }, ""});

@@ -63,6 +63,7 @@ TEST(Config, every_default_lies_in_its_own_range) {
   }
 }
 
+// Shows CGN-016.
 TEST(Config, every_number_is_taken_at_its_ends_and_refused_beyond) {
   for (const auto& setting : settings()) {
     Config config;
@@ -108,6 +109,7 @@ TEST(Config, full_conf_is_what_print_defaults_prints) {
   EXPECT_EQ(contents(path), print_config(Config{}));
 }
 
+// Shows DSL-080.
 TEST(Config, values_reach_their_members) {
   const auto config = parse_config(smallest, "test");
   ASSERT_TRUE(config) << all_of(config.error());

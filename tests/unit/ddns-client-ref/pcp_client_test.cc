@@ -11,6 +11,7 @@ using Kinds = std::vector<Kind>;
 using std::chrono::hours;
 using std::chrono::seconds;
 
+// Shows PCC-001.
 TEST(PcpClient, plain_ipv6_names_the_inside_host_as_third_party) {  // PCC-001, PCD-002
   ScriptedPcp pcp;
   pcp.add(0, pcp.spec());
@@ -192,6 +193,7 @@ TEST(PcpClient, an_expired_mapping_is_lost_and_asked_for_again) {
   EXPECT_EQ(pcp.events(), Kinds{Kind::granted});
 }
 
+// Shows DDN-003.
 TEST(PcpClient, a_mapping_update_moves_the_grant) {  // RFC 6887 §14.2, DDN-005
   ScriptedPcp pcp;
   pcp.add(0, pcp.spec());
@@ -347,6 +349,7 @@ TEST(PcpClient, release_asks_with_lifetime_0_until_it_is_confirmed) {
   EXPECT_EQ(pcp.events(), (Kinds{Kind::granted, Kind::released}));
 }
 
+// Shows PCC-001.
 TEST(PcpClient, a_new_source_address_asks_for_everything_from_there) {  // PCD-008
   ScriptedPcp pcp;
   pcp.add(0, pcp.spec());

@@ -61,6 +61,7 @@ TEST_F(Updating, nothing_is_sent_before_a_mapping_is_known_nor_when_nothing_chan
   EXPECT_EQ(exchange(updater, http(200)).method, "PUT") << "refreshed at half of the lifetime";
 }
 
+// Shows DDN-003.
 TEST_F(Updating, a_changed_port_is_sent_at_once) {  // DDN-003
   auto updater = make(*json_);
   publish(updater, "5.5.5.5:4000");

@@ -31,6 +31,7 @@ struct Row {
   friend void PrintTo(const Row& row, std::ostream* out) { *out << row.query; }
 };
 class Dyndns2Codes : public Dyndns2Test, public ::testing::WithParamInterface<Row> {};
+// Also shows DYN-002, DYN-006, DYN-007, DYN-008, DYN-009, DYN-011.
 TEST_P(Dyndns2Codes, DYN_003_code_with_status_200) {
   EXPECT_EQ(update(GetParam().query), std::string(GetParam().body) + "\n");
 }
@@ -66,6 +67,7 @@ TEST_F(Dyndns2Test, DYN_002_the_second_time_is_nochg) {
   EXPECT_EQ(changes_, 1);
 }
 
+// Also shows DYN-020.
 TEST_F(Dyndns2Test, DDN_008_port_and_the_rest_are_registered) {
   update(
       "hostname=alice.example&myip=192.0.2.1&port=8001&proto=udp&service=cam&scheme=rtsp&path=/"
@@ -123,6 +125,7 @@ TEST_F(Dyndns2Test, DYN_005_without_right_credentials_401_badauth) {
   EXPECT_EQ(changes_, 0);
 }
 
+// Also shows DYN-017.
 TEST_F(Dyndns2Test, DDN_016_nobody_changes_another_accounts_name) {
   EXPECT_EQ(update("hostname=bob.example&myip=192.0.2.1&port=80"), "!yours\n");
   EXPECT_TRUE(services("bob.example").empty());
@@ -147,12 +150,14 @@ TEST_F(Dyndns2Test, badagent_without_agent_or_with_another_method) {
   EXPECT_EQ(changes_, 0);
 }
 
+// Shows DYN-007.
 TEST_F(Dyndns2Test, the_reason_is_in_a_header_not_in_the_body) {
   const Reply reply = answer(request("hostname=alice.example&port=0"));
   EXPECT_EQ(reply.body, "badagent\n");
   EXPECT_TRUE(header(reply, "Portolan-Detail").starts_with("port: "));
 }
 
+// Also shows DYN-005.
 TEST_F(Dyndns2Test, DDN_017_an_account_that_updates_without_end_is_abuse_and_others_are_served) {
   for (unsigned i = 0; i < limits::updates_burst; ++i)
     ASSERT_NE(update("hostname=alice.example&myip=192.0.2.1"), "abuse\n");
@@ -166,6 +171,7 @@ TEST_F(Dyndns2Test, DDN_017_an_account_that_updates_without_end_is_abuse_and_oth
   EXPECT_EQ(update("hostname=alice.example&myip=192.0.2.1"), "nochg 192.0.2.1\n");
 }
 
+// Also shows DYN-013.
 TEST_F(Dyndns2Test, DYN_015_one_nochg_every_ten_minutes_is_never_abuse) {
   for (int i = 0; i < 200; ++i, now_s_ += 600) ASSERT_NE(update("hostname=alice.example&myip=192.0.2.1"), "abuse\n");
 }

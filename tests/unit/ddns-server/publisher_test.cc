@@ -31,6 +31,7 @@ class PublisherTest : public ::testing::Test {
   Named named_;
 };
 
+// Also shows DDN-015, SRV-001, SRV-005, TSG-002, TSG-009, UPT-019.
 TEST_F(PublisherTest, DDN_007_DDN_014_records_appear_move_and_vanish) {
   const auto publisher = this->publisher(named_.config(DnsConfig::Mode::portal));
   registry_.put("a.example", web_service("198.51.100.5:8001"), now_s);
@@ -55,6 +56,7 @@ TEST_F(PublisherTest, DDN_007_DDN_014_records_appear_move_and_vanish) {
   EXPECT_EQ(named_.dig("_http._tcp.a.example", "URI"), "");
 }
 
+// Shows SRV-002.
 TEST_F(PublisherTest, a_service_that_ends_takes_its_records_and_leaves_the_others) {
   const auto publisher = this->publisher(named_.config(DnsConfig::Mode::direct));
   registry_.put("a.example", web_service("198.51.100.5:8001"), now_s);
@@ -102,6 +104,7 @@ TEST_F(PublisherTest, a_server_that_does_not_know_us_is_counted_and_the_debt_sta
   EXPECT_EQ(named_.dig("a.example", "A"), "");
 }
 
+// Shows UPT-018.
 TEST_F(PublisherTest, one_refused_name_does_not_hold_up_the_next) {
   registry_.add_name("b.example", "alice");
   DnsConfig config = named_.config(DnsConfig::Mode::direct);
@@ -114,6 +117,7 @@ TEST_F(PublisherTest, one_refused_name_does_not_hold_up_the_next) {
   EXPECT_EQ(publisher->counters().server_failures, 0U);
 }
 
+// Also shows UPT-017.
 TEST_F(PublisherTest, TSG_004_TSG_005_the_reason_of_a_refusal_is_told) {
   const auto text_of = [](const DnsConfig& config) {
     const auto sent = send_update(config, {"x.example A"}, {{"x.example", "A", 30, "198.51.100.5"}});

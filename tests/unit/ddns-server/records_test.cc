@@ -16,6 +16,7 @@ DnsConfig dns(DnsConfig::Mode mode) {
   return out;
 }
 
+// Also shows SVC-005.
 TEST(Records, DDN_014_in_portal_mode_the_name_leads_to_the_portal_and_srv_to_the_service) {
   const Registry::Entry entry{"alice", std::nullopt, {web_service("198.51.100.5:8001")}};
   EXPECT_EQ(records_of("a.example", entry, dns(DnsConfig::Mode::portal), now_s),

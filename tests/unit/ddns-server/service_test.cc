@@ -8,6 +8,7 @@
 namespace portolan::ddnsd::test {
 namespace {
 
+// Also shows SRV-005.
 TEST(Service, DDN_006_uri_carries_the_port) {
   EXPECT_EQ(uri_of(web_service()), "http://192.0.2.1:2000");
   EXPECT_EQ(uri_of(camera_service()), "rtsp://192.0.2.1:8080/test.sdp");  // RFC 7393 figure 5

@@ -8,6 +8,7 @@
 namespace portolan::ddnsd::test {
 namespace {
 
+// Also shows DDN-007.
 TEST_F(SiteTest, DDN_010_one_web_service_redirects) {
   registry_.put("alice.example", web_service(), now_s_);
   for (const char* host : {"alice.example", "ALICE.Example", "alice.example.", "alice.example:8080"}) {
@@ -99,6 +100,7 @@ TEST_F(SiteTest, DYN_016_checkip_tells_the_source) {
   EXPECT_EQ(answer(request).body, "198.51.100.5\n");
 }
 
+// Shows DYN-003.
 TEST_F(SiteTest, a_registry_that_fails_is_500_and_911) {
   Database(config_.database).run("DROP TABLE services; DROP TABLE names; DROP TABLE accounts");
   EXPECT_EQ(get("alice.example", "/").status, 500U);

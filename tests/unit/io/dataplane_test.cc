@@ -317,6 +317,7 @@ TEST(Dataplane, swapped_snapshot_is_used_by_all_and_the_old_one_by_none) {
   });
 }
 
+// Shows DSL-070.
 TEST(Dataplane, interfaces_are_described) {
   in_child([] {
     Bench bench(1);

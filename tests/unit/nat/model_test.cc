@@ -138,6 +138,7 @@ class Model : public ShardTest, public testing::WithParamInterface<uint32_t> {
   std::map<std::pair<net::Endpoint, Protocol>, uint32_t> rested_;
 };
 
+// Shows ICM-005, PCP-043, TCP-012, UDP-020.
 TEST_P(Model, every_promise_is_kept) {
   for (int i = 0; i < 100'000; ++i) {
     const Key key = random_key();

@@ -16,6 +16,7 @@ std::vector<net::Ipv4Prefix> prefixes(std::initializer_list<const char*> texts) 
   return out;
 }
 
+// Also shows CGN-006.
 TEST(Pool, CGN_005_scattered_prefixes_are_numbered_throughout) {
   const Pool pool(prefixes({"198.51.100.0/30", "192.0.2.77/32", "203.0.113.8/29"}), {}, 256, 1);
   EXPECT_EQ(pool.address_count(), 13U);
@@ -57,6 +58,7 @@ TEST(Pool, every_endpoint_has_one_owner) {
       }
 }
 
+// Shows DSL-069.
 TEST(Pool, ranges_stay_in_the_configured_one) {
   for (const unsigned workers : {2U, 3U, 8U})
     for (const PortRange ports :

@@ -22,6 +22,7 @@ void expect_uniform(const std::vector<uint32_t>& counts) {
   EXPECT_NEAR(chi_square, freedom, 6 * std::sqrt(2 * freedom));
 }
 
+// Also shows LOG-014, UDP-006, UDP-028.
 TEST(PortBlocks, CGN_034_ports_are_uniform_over_the_block_at_any_fill) {
   for (const uint32_t taken_before : {0U, 128U, 255U}) {
     PortBlocks blocks(1, {1024, 65535}, 256);
@@ -131,6 +132,7 @@ TEST(PortBlocks, PCP_044_its_own_udp_ports_are_never_leased) {
   EXPECT_TRUE(blocks.empty(block));
 }
 
+// Shows UDP-005.
 TEST(PortBlocks, no_block_of_ours) {
   const PortBlocks blocks(1, {1024, 1151}, 64);
   for (const int port : {0, 1023, 1152, 65535})

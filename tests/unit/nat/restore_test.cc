@@ -39,6 +39,7 @@ class Restore : public ShardTest {
   ShardSettings settings_ = small_settings();
 };
 
+// Shows CGN-015, PCP-202.
 TEST_F(Restore, after_a_kill_every_mapping_is_there) {
   fill();
   std::vector<std::pair<OutboundKey, net::Endpoint>> before;
@@ -209,6 +210,7 @@ TEST_F(Restore, a_pool_taken_away_takes_its_mappings) {
   EXPECT_EQ(shard_->subscribers_live(), 0U);
 }
 
+// Shows CGN-008.
 TEST_F(Restore, a_lower_quota_ends_nothing) {
   start(settings_);
   for (uint16_t port = 0; port < 200; ++port) open(key_of(1, port));

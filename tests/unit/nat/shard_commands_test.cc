@@ -22,6 +22,7 @@ class ShardCommands : public ShardTest {
   }
 };
 
+// Shows PCP-163.
 TEST_F(ShardCommands, open_makes_a_mapping_for_its_lifetime) {
   const auto result = open_explicit(key_of(1, 80));
   ASSERT_EQ(result.status, Status::done);
@@ -34,6 +35,7 @@ TEST_F(ShardCommands, open_makes_a_mapping_for_its_lifetime) {
   EXPECT_EQ(find(key_of(1, 80)), null_mapping);
 }
 
+// Shows PCP-164.
 TEST_F(ShardCommands, renewal_keeps_the_endpoint_and_moves_the_expiry) {
   const auto first = open_explicit(key_of(1, 80));
   advance(500);
@@ -44,6 +46,7 @@ TEST_F(ShardCommands, renewal_keeps_the_endpoint_and_moves_the_expiry) {
   EXPECT_EQ(find(key_of(1, 80)), null_mapping);
 }
 
+// Shows PCP-051.
 TEST_F(ShardCommands, an_implicit_mapping_becomes_explicit_and_keeps_its_endpoint) {
   const MappingIndex index = open(key_of(1, 80));
   const auto result = open_explicit(key_of(1, 80));
@@ -53,6 +56,7 @@ TEST_F(ShardCommands, an_implicit_mapping_becomes_explicit_and_keeps_its_endpoin
   EXPECT_EQ(find(key_of(1, 80)), index);
 }
 
+// Shows PCP-039, PCP-040, PCP-042, PCP-058.
 TEST_F(ShardCommands, a_suggestion_is_followed_if_it_can_be) {
   const net::Ipv4 own = address_of(1);
   const net::Endpoint wish{own, {3333}};
@@ -72,6 +76,7 @@ TEST_F(ShardCommands, a_returning_subscriber_gets_his_old_address) {
   }
 }
 
+// Shows PCP-104.
 TEST_F(ShardCommands, exact_means_that_or_nothing) {
   const net::Ipv4 own = address_of(1), another{uint32_t{own.bits} ^ 1};
   EXPECT_EQ(open_explicit(key_of(1, 80), 600, {own, {3333}}, true).outside, (net::Endpoint{own, {3333}}));
@@ -115,6 +120,7 @@ TEST_F(ShardCommands, PCP_044_never_udp_5350_or_5351) {
   EXPECT_EQ(open_explicit(key_of(1, 1, Protocol::tcp), 600, {{}, {5351}}, true).outside.port.number, 5351);
 }
 
+// Also shows PCD-009.
 TEST_F(ShardCommands, CGN_007_refusals_name_their_reason) {
   auto settings = small_settings();
   settings.policy.limits.blocks_per_subscriber_max = 1;
@@ -137,6 +143,7 @@ TEST_F(ShardCommands, PCP_170_end_without_traffic_ends_now) {
   EXPECT_EQ(command(Verb::end_explicit, key_of(1, 80)).status, Status::unknown);
 }
 
+// Also shows PCP-051.
 TEST_F(ShardCommands, PCP_166_end_does_not_outrun_traffic) {
   open_explicit(key_of(1, 80), 6000);
   outbound(find(key_of(1, 80)));
@@ -167,6 +174,7 @@ TEST_F(ShardCommands, PCP_173_an_implicit_mapping_is_not_pcps_to_end) {
   EXPECT_NE(find(key_of(1, 80)), null_mapping);
 }
 
+// Shows PCP-167.
 TEST_F(ShardCommands, explicit_life_over_implicit_life_goes_on) {
   open_explicit(key_of(1, 80), 120);
   advance(100);
@@ -178,6 +186,7 @@ TEST_F(ShardCommands, explicit_life_over_implicit_life_goes_on) {
   EXPECT_EQ(find(key_of(1, 80)), null_mapping);
 }
 
+// Shows DSL-085, MGT-061, PCP-180.
 TEST_F(ShardCommands, clear_ends_all_of_one_subscriber_and_nobody_elses) {
   for (uint16_t port = 0; port < 100; ++port) open(key_of(1, port)), open(key_of(2, port));
   open_explicit(key_of(1, 500), 6000);

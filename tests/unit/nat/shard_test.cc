@@ -8,6 +8,7 @@ namespace {
 
 using net::Protocol;
 
+// Also shows UDP-026.
 TEST_F(ShardTest, UDP_001_a_mapping_is_found_from_both_sides) {
   start();
   const auto key = key_of(1, 5000);
@@ -22,6 +23,7 @@ TEST_F(ShardTest, UDP_001_a_mapping_is_found_from_both_sides) {
   EXPECT_EQ(find(key_of(2, 5000)), null_mapping);
 }
 
+// Also shows UDP-002.
 TEST_F(ShardTest, CGN_002_CGN_003_one_outside_address_for_all_of_a_subscriber) {
   start();
   const net::Ipv4 address = outside(open(key_of(1, 1))).address;
@@ -31,6 +33,7 @@ TEST_F(ShardTest, CGN_002_CGN_003_one_outside_address_for_all_of_a_subscriber) {
         EXPECT_EQ(outside(open(key_of(1, port, protocol, host))).address, address);
 }
 
+// Shows CGN-005.
 TEST_F(ShardTest, subscribers_use_every_address) {
   start();
   std::set<uint32_t> addresses;
@@ -39,6 +42,7 @@ TEST_F(ShardTest, subscribers_use_every_address) {
   EXPECT_EQ(addresses.size(), 4U);
 }
 
+// Also shows DSL-069, UDP-027.
 TEST_F(ShardTest, UDP_004_no_outside_endpoint_twice) {
   start();
   std::set<net::Endpoint> seen;
@@ -48,6 +52,7 @@ TEST_F(ShardTest, UDP_004_no_outside_endpoint_twice) {
   for (const auto& endpoint : seen) EXPECT_TRUE(endpoint.port >= net::Port{2048} && endpoint.port <= net::Port{4095});
 }
 
+// Also shows LOG-011.
 TEST_F(ShardTest, LOG_012_another_block_when_one_is_full_and_back_when_it_is_empty) {
   start();
   const uint32_t total = shard_->blocks_total();
@@ -110,6 +115,7 @@ TEST(EventRing, LOG_016_a_full_ring_loses_the_newest_and_counts_it) {
   EXPECT_TRUE(ring->put(event));
 }
 
+// Shows LOG-013.
 TEST_F(ShardTest, an_emptied_block_goes_back_while_others_stay) {
   start();
   for (uint16_t port = 0; port < 65; ++port) open(key_of(1, port));
@@ -119,6 +125,7 @@ TEST_F(ShardTest, an_emptied_block_goes_back_while_others_stay) {
   EXPECT_EQ(shard_->blocks_free(), shard_->blocks_total() - 1);
 }
 
+// Also shows LOG-012.
 TEST_F(ShardTest, CGN_007_CGN_023_the_quota_refuses_and_evicts_nobody) {
   auto settings = small_settings();
   settings.policy.limits.blocks_per_subscriber_max = 2;
@@ -175,6 +182,7 @@ TEST_F(ShardTest, other_protocols_are_refused) {
   EXPECT_EQ(shard_->subscribers_live(), 0U);
 }
 
+// Also shows PCP-180.
 TEST_F(ShardTest, CGN_014_a_port_rests_and_then_comes_back) {
   auto settings = small_settings();
   settings.policy.limits.blocks_per_subscriber_max = 1;

@@ -80,6 +80,7 @@ TEST_F(ShardTimers, a_second_connection_outlives_the_first) {
   expect_alive_for(key, 7440);
 }
 
+// Shows TCP-021.
 TEST_F(ShardTimers, a_strangers_segments_change_nothing) {
   const auto key = key_of(1, 1, Protocol::tcp);
   const MappingIndex index = established(key);

@@ -61,6 +61,7 @@ constexpr Row rows[] = {
     {trans, in, syn, init_inbound},
 };
 
+// Also shows TCP-003.
 TEST(TcpState, TCP_016_to_020_table) {
   for (const Row& row : rows)
     EXPECT_EQ(after(row.before, row.outbound, row.flags), row.after)

@@ -195,6 +195,7 @@ TEST(PcpCodec, PCP_018_error_is_the_request_but_for_the_header) {
   EXPECT_EQ(Message(parsed.begin() + 12, parsed.begin() + 24), Message(12, 0));
 }
 
+// Shows PCP-021.
 TEST(PcpCodec, numbers_of_the_registries) {
   EXPECT_EQ(static_cast<int>(Code::excessive_remote_peers), 13);
   EXPECT_EQ(static_cast<int>(Code::unknown_session_id), 20);

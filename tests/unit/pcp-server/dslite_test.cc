@@ -23,6 +23,7 @@ TEST_F(PcpServer, PCD_002_PCP_100_third_party_in_plain_mode) {
   EXPECT_EQ(last_command->b4, plain().b4);
 }
 
+// Also shows PCX-080.
 TEST_F(PcpServer, PCD_002_both_modes_speak_of_one_mapping) {
   const Response first = map(udp(5000));
   const Response second = map(third_party("::ffff:10.0.0.10"), plain());
@@ -103,6 +104,7 @@ TEST_F(PcpServer, PCD_007_PCP_210_one_inside_address_behind_two_B4s) {
   EXPECT_EQ(server.size(), 1U);
 }
 
+// Also shows DDN-018, DSL-083, PCP-199.
 TEST_F(PcpServer, PCD_008_a_B4_moves_within_its_prefix) {
   const Response first = map(udp(5000));
   const Source moved = softwire("2001:db8:100:5::2");

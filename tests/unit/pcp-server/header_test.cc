@@ -7,6 +7,7 @@ namespace {
 Message valid_map() { return build_map_request(as_mapped("10.0.0.10"), udp(5000)); }
 Message valid_announce() { return build_announce_request(as_mapped("10.0.0.10")); }
 
+// Also shows PCP-003.
 TEST_F(PcpServer, PCP_004_reserved_octets_are_ignored) {
   Message request = valid_map();
   for (const size_t at : {2U, 3U, 37U, 38U, 39U}) request[at] = 0xff;
@@ -147,6 +148,7 @@ TEST_F(PcpServer, PCP_017_unknown_opcodes_are_copied_back) {
   EXPECT_EQ(server.counters().requests[4], 3U);  // "other": 4, 5, 127
 }
 
+// Also shows PCP-097, PCX-020, PCX-031.
 TEST_F(PcpServer, PCP_018_PCP_020_options_of_replies) {
   Message request = valid_map();
   add_option(request, 130, {1, 2, 3, 4, 5});
@@ -187,6 +189,7 @@ TEST_F(PcpServer, PCP_024_duplicates_in_flight_are_dropped) {
   EXPECT_EQ(server.counters()[Event::result_unknown], 1U);
 }
 
+// Also shows PCP-213.
 TEST_F(PcpServer, PCP_026_map_can_be_switched_off) {
   settings.map_enabled = false;
   configure(settings);
@@ -206,6 +209,7 @@ TEST_F(PcpServer, PCP_190_PCP_191_epoch) {
   EXPECT_EQ(server.epoch_s(now_s + 3), 3U);
 }
 
+// Also shows PCP-197.
 TEST_F(PcpServer, PCP_193_one_subscribers_epoch_starts_anew_alone) {
   const auto epoch = [&](const Source& of) {
     return parse_response(std::get<Reply>(server.handle(valid_announce(), of, now_s)).message)->epoch_s;
@@ -227,6 +231,7 @@ TEST(PcpServerEpoch, PCP_191_continues_from_before_the_clock) {
   EXPECT_EQ(server.epoch_s(now_s + 1), 1'001U);
 }
 
+// Also shows PCP-196.
 TEST_F(PcpServer, PCP_194_PCP_195_announce) {
   EXPECT_EQ(ask(valid_announce()), server.announce(server.subscriber_of(softwire().b4), now_s));
   Message lifetime_77 = valid_announce();
@@ -245,6 +250,7 @@ TEST_F(PcpServer, PCP_099_announce_takes_no_options) {
   EXPECT_EQ(code_of(request), Code::unsupp_option);
 }
 
+// Also shows PCP-023, PCP-107, PCP-214.
 TEST_F(PcpServer, PCD_014_rate_is_a_subscribers_own) {
   uint32_t answered = 0;
   for (int i = 0; i < 1000; ++i) answered += ask(valid_announce()).has_value();

@@ -6,6 +6,7 @@ namespace {
 
 MapRequest deletion(uint16_t internal) { return udp(internal, 0, 0); }
 
+// Also shows PCP-059.
 TEST_F(PcpServer, PCP_160_PCP_161_PCP_162_bounds) {
   EXPECT_EQ(map(udp(5000, 0, 1)).lifetime_s, 120U);
   EXPECT_EQ(map(udp(5000, 0, 7777)).lifetime_s, 7777U);
@@ -143,6 +144,7 @@ TEST_F(PcpServer, a_command_that_cannot_be_sent_leaves_nothing) {
   EXPECT_EQ(server.in_flight(), 0U);
 }
 
+// Shows PCP-202.
 TEST_F(PcpServer, a_restored_mapping_is_adopted_with_the_first_nonce) {
   map(udp(5000, 40000));
   Server restarted{settings, start_s, 1};
@@ -153,6 +155,7 @@ TEST_F(PcpServer, a_restored_mapping_is_adopted_with_the_first_nonce) {
   EXPECT_EQ(code_of(udp(5000)), Code::not_authorized);
 }
 
+// Also shows DSL-085.
 TEST_F(PcpServer, PCP_184_a_cleared_subscriber_is_forgotten) {
   map(udp(5000));
   map(udp(5001), softwire("2001:db8:100:2::1", "10.0.0.11"));

@@ -17,6 +17,7 @@ TEST_F(PcpServer, PCP_030_reply_of_a_grant) {
   EXPECT_EQ(translator.records().at(key_of(5000)).outside.port, response.map->assigned_port);
 }
 
+// Also shows DCP-006, PCP-059.
 TEST_F(PcpServer, PCP_034_to_PCP_038_protocols_and_ports) {
   struct Row {
     uint8_t protocol;
@@ -48,6 +49,7 @@ TEST_F(PcpServer, PCP_039_a_free_suggestion_is_granted) {
   EXPECT_EQ(last_command->suggested, (net::Endpoint{Translator::pool_address, port(40000)}));
 }
 
+// Also shows PCP-058.
 TEST_F(PcpServer, PCP_015_PCP_016_PCP_040_PCP_041_a_suggestion_never_harms) {
   map(udp(4999, 40000), softwire("2001:db8:200:1::1"));
   for (const char* address : {"::", "::1", "::ffff:0:0", "::ffff:9.9.9.9", "::ffff:127.0.0.1", "::ffff:224.0.0.1",
@@ -90,6 +92,7 @@ TEST_F(PcpServer, PCP_046_a_renewal_notices_a_changed_endpoint) {
   EXPECT_EQ(server.counters()[Event::moved], 1U);
 }
 
+// Also shows PCP-174.
 TEST_F(PcpServer, PCP_047_wrong_nonce_is_refused) {
   map(udp(5000, 0, 600));
   now_s += 100;
@@ -165,6 +168,7 @@ TEST_F(PreferFailure, PCP_052_other_than_the_implicit) {
   EXPECT_EQ(server.size(), 0U);
 }
 
+// Also shows PCP-214.
 TEST_F(PreferFailure, PCP_105_PCP_044_not_available) {
   map(udp(4999, 40000), softwire("2001:db8:200:1::1"));
   for (const uint16_t suggested : std::initializer_list<uint16_t>{40000, 5350, 5351, 80}) {
@@ -183,6 +187,7 @@ TEST_F(PreferFailure, PCP_055_PCP_106_makes_no_sense) {
   EXPECT_EQ(code_of(request(40000, 0)), Code::malformed_option);
 }
 
+// Also shows DSL-080, DSL-082, PCP-212.
 TEST_F(PcpServer, PCP_053_quota) {
   settings.mappings_per_subscriber_max = 8;
   configure(settings);

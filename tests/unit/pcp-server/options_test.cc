@@ -28,6 +28,7 @@ const Options prefer_failure{std::nullopt, true};
 
 tl::unexpected<Code> fault(Code code) { return tl::unexpected(code); }
 
+// Shows PCP-022, PCP-090, PCP-091, PCP-092, PCP-093, PCP-094, PCP-095, PCP-096, PCP-097, PCP-115.
 TEST(PcpOptions, rows_of_a_MAP) {
   const Row rows[] = {
       {"none", {}, none},

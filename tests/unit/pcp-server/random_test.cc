@@ -170,6 +170,7 @@ class RandomTest : public testing::TestWithParam<uint32_t> {
   uint64_t now_s_ = 1'000;
 };
 
+// Also shows PCP-002, PCP-003, PCP-057, PCP-098.
 TEST_P(RandomTest, PCP_215_server_model_and_translator_agree) {
   for (int i = 0; i < messages && !HasFatalFailure(); ++i) {
     send();

@@ -34,6 +34,7 @@ class Errors : public RouterTest {
   }
 };
 
+// Also shows CGN-001, CGN-021, DSL-050, ICM-017, ICM-020, ICM-021.
 TEST_F(Errors, DSL_008_050_each_reason_outbound_comes_from_192_0_0_1_in_the_same_softwire) {
   struct Row {
     Punt punt;
@@ -60,6 +61,7 @@ TEST_F(Errors, DSL_021_too_big_inbound_octet_by_octet) {
                                                                  "0035 1388 000c 0000 61626364")}}));
 }
 
+// Also shows DSL-008.
 TEST_F(Errors, DSL_043_ipv4_errors_fill_576_octets_and_no_more) {
   for (const size_t payload : {size_t{0}, size_t{527}, size_t{528}, size_t{529}, size_t{1'400}}) {
     EXPECT_EQ(inbound(Punt::ttl_expired, ipv4(to_pool(1), Octets(payload))), Outcome::error_sent);
@@ -125,6 +127,7 @@ TEST_F(Errors, DSL_044_first_fragments_and_queries_are_answered) {
   EXPECT_EQ(handle_in_softwire(Punt::ttl_expired, outbound({.protocol = 1}, icmp(8, 0, 1, {}))), Outcome::error_sent);
 }
 
+// Shows DSL-044.
 TEST_F(Errors, RFC_4443_2_4_e_for_icmpv6) {
   const Ip6 plain{.source = std::string(b4), .destination = std::string(aftr)};
   const auto with = [&](std::string_view source, std::string_view destination, unsigned next = 253) {
@@ -157,6 +160,7 @@ TEST_F(Errors, hairpinned_packet_has_its_error_sent_towards_its_outside_address)
                                                                       ipv4(error, icmp(3, 4, 1460, packet)))}}));
 }
 
+// Also shows CGN-021.
 TEST_F(Errors, DSL_042_are_rate_limited_side_by_side) {  // the fixture's router: 10 a second, 10 at once
   const auto ask_inside = [&] { return handle_in_softwire(Punt::ttl_expired, outbound()); };
   const auto ask_outside = [&] { return inbound(Punt::ttl_expired, ipv4(to_pool(1), Octets(20))); };

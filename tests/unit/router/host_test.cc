@@ -135,6 +135,7 @@ TEST_F(Host, a_destination_option_before_an_echo_is_stepped_over) {
   EXPECT_EQ(from_access(header, hex("3a00 010400000000") + icmpv6(header, 128, 0, 1, {})), Outcome::echo_answered);
 }
 
+// Shows ICM-026.
 TEST_F(Host, what_deserves_silence_gets_it) {
   struct Row {
     const char* what;

@@ -108,6 +108,7 @@ TEST_F(Malformed, offsets_beyond_the_frame_are_refused) {
   }
 }
 
+// Shows PCP-215.
 TEST_F(Malformed, random_mutations_do_no_harm) {
   std::mt19937 random(20'240'607);
   const auto below = [&](size_t bound) { return std::uniform_int_distribution<size_t>(0, bound - 1)(random); };

@@ -21,6 +21,7 @@ class Pcp : public RouterTest {
   }
 };
 
+// Also shows DSL-093, PCD-013, PCP-001.
 TEST_F(Pcp, PCD_001_plain_ipv6_request_arrives_and_its_reply_leaves_from_the_address_asked) {
   for (const std::string_view server : {our_ipv6, aftr, std::string_view("2001:1::1")}) {
     EXPECT_EQ(plain(b4, server, udp(b4, server, 40000, 5351, text("request"))), Outcome::pcp_received) << server;
@@ -41,6 +42,7 @@ TEST_F(Pcp, PCD_001_plain_ipv6_request_arrives_and_its_reply_leaves_from_the_add
   }
 }
 
+// Also shows DSL-093, PCD-013.
 TEST_F(Pcp, PCD_005_request_in_the_softwire_is_answered_in_the_softwire) {
   for (const std::string_view server : {"192.0.0.1", "192.0.0.9"}) {  // DSL-093
     EXPECT_EQ(inside_softwire(server, udp(inside, server, 40001, 5351, text("request"))), Outcome::pcp_received);
