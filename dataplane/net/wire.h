@@ -48,6 +48,7 @@ struct Ipv4Header {
   [[nodiscard]] bool more_fragments() const { return (flags_offset & 0x2000) != 0; }
   [[nodiscard]] unsigned fragment_offset_bytes() const { return (flags_offset & 0x1fffU) * 8; }
   [[nodiscard]] bool is_fragment() const { return (flags_offset & 0x3fff) != 0; }
+  [[nodiscard]] bool is_atomic() const { return (flags_offset & 0x7fff) == 0x4000; }  // nobody cuts it (RFC 6864 §4)
 };
 static_assert(sizeof(Ipv4Header) == 20 && alignof(Ipv4Header) == 1);
 

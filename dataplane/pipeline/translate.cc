@@ -102,6 +102,12 @@ void rewrite_inbound(Packet& packet, const nat::Mapping& mapping, bool decrement
   if (decrement_ttl) set_ttl_and_tos(*packet.ip, static_cast<uint8_t>(packet.ip->ttl - 1), packet.ip->tos);
 }
 
+void set_identification(net::Ipv4Header& ip, uint16_t identification) {
+  const net::be16 to(identification);
+  ip.checksum = net::updated(ip.checksum, net::difference(ip.identification.raw(), to.raw()));
+  ip.identification = to;
+}
+
 uint8_t decapsulated_tos(uint8_t inner_tos, uint8_t outer_class) {
   const unsigned dscp = outer_class & 0xfcU;
   const unsigned inner = inner_tos & 3U, outer = outer_class & 3U;

@@ -11,6 +11,7 @@ namespace portolan::pipeline {
 void rewrite_outbound(Packet& packet, const nat::Mapping& mapping, uint8_t tos);
 // Outside -> inside: destination.
 void rewrite_inbound(Packet& packet, const nat::Mapping& mapping, bool decrement_ttl);
+void set_identification(net::Ipv4Header& ip, uint16_t identification);
 
 // The inner DSCP and ECN after decapsulation: outer DSCP (uniform model, RFC 2983 §3.1), ECN by RFC 6040 §4.2's table.
 // (Not-ECT, CE) has been dropped before.

@@ -1,6 +1,7 @@
 #include "dataplane/pipeline/worker.h"
 
 #include "dataplane/pipeline/encapsulate.h"
+#include "dataplane/pipeline/fragment_ipv4.h"
 #include "dataplane/pipeline/parse.h"
 #include "dataplane/pipeline/translate.h"
 
@@ -37,7 +38,11 @@ bool opens_mapping(const Packet& packet) {
 }  // namespace
 
 Worker::Worker(unsigned index, nat::Shard& shard, const Gateways& gateways, Buffers& buffers)
-    : index_(index), shard_(shard), gateways_(gateways), buffers_(buffers) {}
+    : index_(index),
+      shard_(shard),
+      gateways_(gateways),
+      buffers_(buffers),
+      identifications_(index, shard.settings().workers) {}
 
 void Worker::process(Burst& burst, uint32_t now_s) {
   burst.fragment_count = 0;
@@ -45,7 +50,8 @@ void Worker::process(Burst& burst, uint32_t now_s) {
   look_up(burst, true);
   open_mappings(burst, now_s);
   for (size_t i = 0; i < burst.count; ++i)
-    if (Packet& packet = burst.packets[i]; !packet.decided() && packet.outbound()) translate_outbound(packet, now_s);
+    if (Packet& packet = burst.packets[i]; !packet.decided() && packet.outbound())
+      translate_outbound(burst, packet, now_s);
   look_up(burst, false);  // what came from the internet, and what hairpinned just now
   for (size_t i = 0; i < burst.count; ++i)
     if (Packet& packet = burst.packets[i]; !packet.decided()) translate_inbound(burst, packet, now_s);
@@ -127,12 +133,12 @@ void Worker::open_mappings(Burst& burst, uint32_t now_s) {
   }
 }
 
-void Worker::translate_outbound(Packet& packet, uint32_t now_s) {
+void Worker::translate_outbound(Burst& burst, Packet& packet, uint32_t now_s) {
   auto& ip = *packet.ip;
   if (ip.ttl <= 1) return packet.punt(Punt::ttl_expired, Verdict::router_declined);
-  if (ip.total_length > snapshot_->internet.mtu_bytes) {
+  if (ip.total_length > snapshot_->internet.mtu_bytes && ip.dont_fragment()) {
     packet.context.mtu = snapshot_->internet.mtu_bytes;
-    return ip.dont_fragment() ? packet.punt(Punt::too_big, Verdict::too_big) : packet.drop(Verdict::too_big);
+    return packet.punt(Punt::too_big, Verdict::too_big);
   }
   // An error or a reset that answers inbound traffic keeps nothing alive (RFC 7857 §7.1).
   const bool is_segment = is_tcp_segment(packet);
@@ -144,9 +150,20 @@ void Worker::translate_outbound(Packet& packet, uint32_t now_s) {
   if (packet.quoted == nullptr && (flags & net::tcp_rst) == 0)
     shard_.saw_outbound(packet.mapping, packet.context.b4, packet.softwire, now_s);
   rewrite_outbound(packet, shard_[packet.mapping], decapsulated_tos(ip.tos, packet.outer_class));
+  if (!ip.is_atomic()) set_identification(ip, identifications_.next(ip.source, ip.destination, packet.protocol));
   packet.pull(packet.offset_of(&ip));
   counters_.translated_outbound.add();
   if (snapshot_->hairpinning && snapshot_->policy.pool.number_of(ip.destination)) return hairpin(packet);
+  send_outside(burst, packet);
+}
+
+void Worker::send_outside(Burst& burst, Packet& packet) {
+  const size_t first_fragment = burst.fragment_count;
+  const uint16_t mtu_bytes = snapshot_->internet.mtu_bytes;
+  if (packet.bytes > mtu_bytes && !fragment_ipv4(packet, burst, buffers_, mtu_bytes))
+    return packet.drop(Verdict::no_buffer);
+  for (size_t i = first_fragment; i < burst.fragment_count; ++i)
+    send_to_internet(burst.fragments[i], *snapshot_, gateways_);
   send_to_internet(packet, *snapshot_, gateways_);
 }
 
@@ -184,8 +201,10 @@ void Worker::translate_inbound(Burst& burst, Packet& packet, uint32_t now_s) {
   const size_t softwire = mapping.softwire < config.aftr_addresses.size() ? mapping.softwire : 0;
   encapsulate(packet, config.aftr_addresses[softwire], mapping.b4, config.hop_limit);
   const size_t first_fragment = burst.fragment_count;
-  if (too_big && !fragment(packet, burst, buffers_, config.mtu_bytes, random_.next()))
-    return packet.drop(Verdict::no_buffer);
+  if (too_big) {
+    const uint32_t identification = identifications_.next(config.aftr_addresses[softwire], mapping.b4);
+    if (!fragment(packet, burst, buffers_, config.mtu_bytes, identification)) return packet.drop(Verdict::no_buffer);
+  }
   for (size_t i = first_fragment; i < burst.fragment_count; ++i)
     send_to_access(burst.fragments[i], *snapshot_, gateways_);
   send_to_access(packet, *snapshot_, gateways_);

@@ -6,6 +6,7 @@
 
 #include "dataplane/nat/shard.h"
 #include "dataplane/pipeline/counters.h"
+#include "dataplane/pipeline/identification.h"
 #include "dataplane/pipeline/packet.h"
 #include "dataplane/pipeline/snapshot.h"
 
@@ -41,14 +42,15 @@ class Worker {
   void parse(Burst& burst);
   void look_up(Burst& burst, bool outbound);
   void open_mappings(Burst& burst, uint32_t now_s);
-  void translate_outbound(Packet& packet, uint32_t now_s);
+  void translate_outbound(Burst& burst, Packet& packet, uint32_t now_s);
   void hairpin(Packet& packet);
+  void send_outside(Burst& burst, Packet& packet);
   void translate_inbound(Burst& burst, Packet& packet, uint32_t now_s);
   [[nodiscard]] nat::OutboundKey key_of(const Packet& packet) const;
 
   const Snapshot* snapshot_ = nullptr;
   WorkerCounters counters_;
-  nat::Random random_;  // IPv6 fragment identifications
+  Identifications identifications_;
 };
 
 }  // namespace portolan::pipeline

@@ -33,6 +33,7 @@ class Builder {
       : words_(words), variables_(variables), actual_(actual) {}
 
   Bytes frame(net::Mac to, const net::Mac& from, pipeline::Side side) {
+    to_internet_ = side == pipeline::Side::internet;
     if (next_is("to")) {
       const std::string word = take();
       to = must(net::parse_mac(word), word);
@@ -64,12 +65,12 @@ class Builder {
   void expect(const std::string& word) {
     if (!next_is(word)) fail("expected '" + word + "'");
   }
-  Options options() {
+  Options options(bool outer) {
     Options found;
     while (at_ < words_.size() && (is_one_of(flags, words_[at_]) || is_one_of(keys, words_[at_]))) {
       const std::string name = take();
       found[name] = is_one_of(keys, name) ? take() : "1";
-      if (name == "frag" && found[name].find('-') != std::string::npos) found["fragid"] = take();
+      if (name == "frag" && outer) found["fragid"] = take();
     }
     return found;
   }
@@ -119,7 +120,7 @@ class Builder {
     const net::Ipv6 source = take_ipv6();
     expect(">");
     const net::Ipv6 destination = take_ipv6();
-    const Options all = options();
+    const Options all = options(true);
     const bool destination_option = all.contains("dstopt"), is_fragment = all.contains("frag");
     const size_t start = out_.size();
     put(uint64_t{6} << 28 | uint64_t{option(all, "tc", 0)} << 20, 4);
@@ -144,6 +145,11 @@ class Builder {
 
   // Keeps octets FIRST-END of what begins at `inner`, and says so in the fragment header before it (RFC 8200 §4.5).
   void cut(size_t inner, const std::string& range) {
+    const bool more = cut_octets(inner, range);
+    patch(inner - 6, number(range.substr(0, range.find('-'))) | (more ? 1U : 0U));
+  }
+  // Returns whether there were more behind them.
+  bool cut_octets(size_t inner, const std::string& range) {
     const auto dash = range.find('-');
     const uint32_t first = number(range.substr(0, dash)), end = number(range.substr(dash + 1));
     if (first % 8 != 0 || end > out_.size() - inner) fail("no such fragment: " + range);
@@ -151,7 +157,7 @@ class Builder {
     out_.resize(inner + end);
     out_.erase(out_.begin() + static_cast<std::ptrdiff_t>(inner),
                out_.begin() + static_cast<std::ptrdiff_t>(inner + first));
-    patch(inner - 6, first | (more ? 1U : 0U));
+    return more;
   }
 
   Transport transport() {
@@ -178,10 +184,12 @@ class Builder {
     expect(">");
     const std::string destination = take();
     const Transport kind = transport();
-    const Options all = options();
+    const Options all = options(false);
     padding_ = std::max<size_t>(padding_, option(all, "pad", 0));
     const std::string fragment = all.contains("frag") ? all.at("frag") : "0";
-    const uint32_t offset = static_cast<uint32_t>(std::stoul(fragment)) | (fragment.back() == '+' ? 0x2000U : 0U);
+    const bool is_cut = fragment.find('-') != std::string::npos;
+    const uint32_t offset =
+        is_cut ? 0 : static_cast<uint32_t>(std::stoul(fragment)) | (fragment.back() == '+' ? 0x2000U : 0U);
     const std::string ip_options = all.contains("opts") ? all.at("opts") : "";
     const uint32_t default_ttl = quoted || actual_ == nullptr ? 64 : 63;
 
@@ -189,7 +197,7 @@ class Builder {
     put(option(all, "ver", 4) << 4 | option(all, "ihl", static_cast<uint32_t>(5 + ip_options.size() / 8)), 1);
     put(option(all, "tos", 0), 1);
     put(0, 2);
-    put(option(all, "id", 0), 2);
+    put_identification(all, !quoted && (to_internet_ || source[0] == '$'));
     put(offset | (all.contains("df") ? 0x4000U : 0U), 2);
     put(option(all, "ttl", default_ttl), 1);
     put(kind.protocol, 1);
@@ -212,6 +220,22 @@ class Builder {
     patch(start + 2, option(all, "len", static_cast<uint32_t>(out_.size() - start)));
     patch(start + 10, checksum(start, body, all.contains("badip") ? 1 : 0));
     if (!kind.is_raw) seal_transport(start, body, kind.protocol, all);
+    if (is_cut) cut_ipv4(start, body, fragment);
+  }
+
+  void put_identification(const Options& all, bool translated) {
+    if (all.contains("id")) return put_word(all.at("id"), 2);
+    const bool renewed = actual_ != nullptr && translated && !all.contains("df");
+    for (size_t i = 0; i < 2; ++i) put(renewed && out_.size() < actual_->size() ? (*actual_)[out_.size()] : 0, 1);
+  }
+
+  // Keeps octets FIRST-END of what the packet carries (RFC 791 §3.2).
+  void cut_ipv4(size_t start, size_t body, const std::string& range) {
+    const bool more = cut_octets(body, range);
+    patch(start + 2, static_cast<uint32_t>(out_.size() - start));
+    patch(start + 6, number(range.substr(0, range.find('-'))) / 8 | (more ? 0x2000U : 0U));
+    patch(start + 10, 0);
+    patch(start + 10, checksum(start, body, 0));
   }
 
   void udp(const std::string& source, const std::string& destination, const Transport& kind, const Options& all) {
@@ -279,6 +303,7 @@ class Builder {
   Variables& variables_;
   const Bytes* actual_;
   size_t at_ = 0, padding_ = 0;
+  bool to_internet_ = false;
   Bytes out_;
 };
 

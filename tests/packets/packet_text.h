@@ -5,8 +5,10 @@
 //   OUTER  = IPV6 > IPV6 [tc N] [hl N] [dstopt] [nh N] [ext HEX] [len N] [tail N] [frag FIRST-END ID] / (IPV4 | raw
 //   HEX…) IPV4   = A[:PORT] > A[:PORT] (udp N | tcp FLAGS N | icmp echo|reply ID SEQ N | icmp TYPE CODE [N] | proto P
 //   N)
-//            [ttl N] [tos N] [df] [id N] [frag N|N+] [opts HEX] [ver N] [ihl N] [len N] [badip] [pad N]
+//            [ttl N] [tos N] [df] [id N] [frag N|N+|FIRST-END] [opts HEX] [ver N] [ihl N] [len N] [badip] [pad N]
 //            [nocsum] [badcsum] [udplen N] [mss N] [oddmss N] [tcpoff N] [mtu N] [quote N] [extended] [about IPV4]
+// frag FIRST-END: those octets of what the packet would be whole. What leaves from an outside address (on the internet
+// side, or hairpinned from $a) without DF has a new identification: any, unless one is given.
 // N octets of payload are numbered, so that a moved one shows. A word may be $name: on the way in it must be known, on
 // the way out an unknown one is bound to what the packet has there.
 #pragma once
