@@ -29,7 +29,17 @@ struct MssClamp {
 };
 
 enum class Filtering : uint8_t { endpoint_independent, address_dependent, address_and_port_dependent };  // RFC 4787 §5
+enum class DfPolicy : uint8_t { icmp, outer_fragment };  // RFC 2473 §7.2(a), RFC 6333 §6.3
 enum class LogLevel : uint8_t { debug, info, warning, error };
+
+// A number below 256 or nothing, written "off".
+using OptionalOctet = std::optional<uint8_t>;
+
+// Which DSCP the outer header gets, and whose the inner packet keeps (RFC 2983 §3.1): one in both, or its own each.
+struct DscpModel {
+  OptionalOctet pipe;  // the outer header's; none: uniform
+  friend bool operator==(const DscpModel&, const DscpModel&) = default;
+};
 
 struct LogTarget {
   enum class Kind : uint8_t { standard_error, syslog, file };
@@ -63,6 +73,7 @@ struct Config {
     net::Ipv4 gateway;
     uint32_t mtu_bytes = 1500;
     uint32_t vlan = 0;
+    OptionalOctet remark_dscp;
   } internet;
 
   struct Softwire {
@@ -72,6 +83,9 @@ struct Config {
     uint32_t mtu_bytes = 1500;
     MssClamp tcp_mss_clamp;
     uint32_t hop_limit = 64;  // RFC 2473 §6.3
+    DfPolicy df_policy = DfPolicy::icmp;
+    OptionalOctet encapsulation_limit;  // RFC 2473 §4.1.1
+    DscpModel dscp;
   } softwire;
 
   struct Nat44 {

@@ -15,7 +15,8 @@ uint16_t mss_max(const Config::Softwire& softwire) {
     case MssClamp::Mode::automatic:
       break;
   }
-  return static_cast<uint16_t>(softwire.mtu_bytes - ipv6_bytes - ipv4_and_tcp_bytes);
+  const unsigned limit_bytes = softwire.encapsulation_limit ? net::encapsulation_limit_bytes : 0;
+  return static_cast<uint16_t>(softwire.mtu_bytes - ipv6_bytes - limit_bytes - ipv4_and_tcp_bytes);
 }
 
 uint32_t share(uint32_t whole, unsigned workers) { return (whole + workers - 1) / workers; }
@@ -56,6 +57,11 @@ pipeline::Snapshot snapshot_of(const Config& config, const net::Mac& access, con
                        config.softwire.allowed_prefixes, static_cast<uint16_t>(config.softwire.mtu_bytes),
                        mss_max(config.softwire),         static_cast<uint8_t>(config.softwire.hop_limit)};
   snapshot.policy = policy_of(config);
+  snapshot.internet.remark_dscp = config.internet.remark_dscp;
+  snapshot.softwire.df_policy =
+      config.softwire.df_policy == DfPolicy::icmp ? pipeline::DfPolicy::icmp : pipeline::DfPolicy::outer_fragment;
+  snapshot.softwire.encapsulation_limit = config.softwire.encapsulation_limit;
+  snapshot.softwire.pipe_dscp = config.softwire.dscp.pipe;
   snapshot.workers = config.dataplane.workers;
   snapshot.hairpinning = config.nat.hairpinning;
   return snapshot;

@@ -110,6 +110,43 @@ Problem parse(const Setting& setting, std::string_view text, MssClamp& out) {
   return std::nullopt;
 }
 
+std::string show(const Setting& /*setting*/, const OptionalOctet& value) {
+  return value ? std::to_string(*value) : "off";
+}
+std::string accepts(const Setting& setting, const OptionalOctet& /*type*/) {
+  return "off or " + accepts(setting, uint32_t{});
+}
+Problem parse(const Setting& setting, std::string_view text, OptionalOctet& out) {
+  uint32_t value = 0;
+  if (text == "off") {
+    out.reset();
+  } else if (parse(setting, text, value)) {
+    return quoted(text) + " is not known; give " + accepts(setting, out);
+  } else {
+    out = static_cast<uint8_t>(value);
+  }
+  return std::nullopt;
+}
+
+constexpr std::string_view pipe_prefix = "pipe:";
+std::string show(const Setting& /*setting*/, const DscpModel& value) {
+  return value.pipe ? std::string(pipe_prefix) + std::to_string(*value.pipe) : "uniform";
+}
+std::string accepts(const Setting& setting, const DscpModel& /*type*/) {
+  return "uniform, or pipe: and " + accepts(setting, uint32_t{});
+}
+Problem parse(const Setting& setting, std::string_view text, DscpModel& out) {
+  uint32_t value = 0;
+  if (text == "uniform") {
+    out.pipe.reset();
+  } else if (!text.starts_with(pipe_prefix) || parse(setting, text.substr(pipe_prefix.size()), value)) {
+    return quoted(text) + " is no DSCP model; give " + accepts(setting, out);
+  } else {
+    out.pipe = static_cast<uint8_t>(value);
+  }
+  return std::nullopt;
+}
+
 // -- one word out of a few --
 
 template <class T>
@@ -125,6 +162,8 @@ template <>
 constexpr Word<Filtering> words<Filtering>[] = {{"endpoint-independent", Filtering::endpoint_independent},
                                                 {"address-dependent", Filtering::address_dependent},
                                                 {"address-and-port-dependent", Filtering::address_and_port_dependent}};
+template <>
+constexpr Word<DfPolicy> words<DfPolicy>[] = {{"icmp", DfPolicy::icmp}, {"outer-fragment", DfPolicy::outer_fragment}};
 template <>
 constexpr Word<LogLevel> words<LogLevel>[] = {
     {"debug", LogLevel::debug}, {"info", LogLevel::info}, {"warning", LogLevel::warning}, {"error", LogLevel::error}};

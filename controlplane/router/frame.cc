@@ -85,6 +85,12 @@ Frame& Frame::ipv6(const net::Ipv6& source, const net::Ipv6& destination, net::P
   return *this;
 }
 
+Frame& Frame::encapsulation_limit(uint8_t limit, net::Protocol next) {
+  auto& header = push<net::EncapsulationLimit>();
+  header.next_header = static_cast<uint8_t>(next), header.limit = limit;
+  return *this;
+}
+
 Frame& Frame::ethernet(const net::Mac& destination, const net::Mac& source, net::EtherType type) {
   auto& header = push<net::EthernetHeader>();
   header.destination = destination, header.source = source, header.type = static_cast<uint16_t>(type);

@@ -30,13 +30,14 @@ class Frame {
   Frame& ipv4(net::Ipv4 source, net::Ipv4 destination, net::Protocol protocol, uint8_t tos);
   Frame& ipv6(const net::Ipv6& source, const net::Ipv6& destination, net::Protocol next, uint8_t traffic_class,
               uint8_t hop_limit);
+  Frame& encapsulation_limit(uint8_t limit, net::Protocol next);  // RFC 2473 §4.1.1
   Frame& ethernet(const net::Mac& destination, const net::Mac& source, net::EtherType type);
 
   [[nodiscard]] std::span<const uint8_t> bytes() const { return std::span(buffer_).subspan(begin_, end_ - begin_); }
   [[nodiscard]] size_t size() const { return end_ - begin_; }
 
  private:
-  static constexpr size_t headroom_bytes = 128;  // Ethernet 14, IPv6 40, IPv4 20, UDP or ICMP 8, and to spare
+  static constexpr size_t headroom_bytes = 128;  // Ethernet 14, IPv6 40 + 8, IPv4 20, UDP or ICMP 8, and to spare
 
   template <class Header>
   Header& push();

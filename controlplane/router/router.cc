@@ -121,7 +121,11 @@ Outcome Router::send_ipv4(Frame& frame, const Route& route, net::Ipv4 source, ne
                           net::Protocol protocol, uint8_t tos, Outcome sent) {
   frame.ipv4(source, destination, protocol, tos);
   if (!route.softwire) return send_frame(frame, route, net::EtherType::ipv4, sent);
-  frame.ipv6(route.softwire->local, route.softwire->remote, net::Protocol::ipv4, tos, snapshot_->softwire.hop_limit);
+  const auto& config = snapshot_->softwire;
+  auto next = net::Protocol::ipv4;
+  if (config.encapsulation_limit)
+    frame.encapsulation_limit(*config.encapsulation_limit, std::exchange(next, net::Protocol::destination_options));
+  frame.ipv6(route.softwire->local, route.softwire->remote, next, config.outer_class(tos), config.hop_limit);
   return send_frame(frame, route, net::EtherType::ipv6, sent);
 }
 

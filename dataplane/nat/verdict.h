@@ -35,7 +35,7 @@ namespace portolan::nat {
   X(table_full, "new mapping refused: the mapping table is full")                                                     \
   X(pool_exhausted, "new mapping refused: no free port block")                                                        \
   X(over_quota, "new mapping refused: the subscriber's port blocks are all used")                                     \
-  X(too_big, "hairpinned with DF above the softwire's MTU")                                                           \
+  X(too_big, "hairpinned with DF above the softwire's MTU, and not to be answered: an ICMP error")                    \
   X(neighbor_unresolved, "the gateway's link-layer address is not known")                                             \
   X(no_buffer, "no packet buffer for a fragment")                                                                     \
   X(punt_full, "for the control thread, whose ring was full")                                                         \

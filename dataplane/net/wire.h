@@ -2,6 +2,7 @@
 // Every field is a byte or a Be<>, so a pointer into a packet may be cast once its length has been checked.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstring>
 
@@ -67,6 +68,15 @@ struct Ipv6Extension {                // hop-by-hop, routing and destination opt
   uint8_t next_header, length_units;  // length in 8-octet units, the first not counted
   [[nodiscard]] size_t bytes() const { return (size_t{length_units} + 1) * 8; }
 };
+
+// A destination options header with a Tunnel Encapsulation Limit and padding (RFC 2473 §4.1.1, §5.1).
+struct EncapsulationLimit {
+  uint8_t next_header, length_units = 0;
+  uint8_t type = 4, option_bytes = 1, limit;
+  std::array<uint8_t, 3> padding{1, 1, 0};
+};
+static_assert(sizeof(EncapsulationLimit) == 8);
+constexpr size_t encapsulation_limit_bytes = sizeof(EncapsulationLimit);
 
 struct Ipv6Fragment {  // RFC 8200 §4.5
   uint8_t next_header, reserved;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace portolan::pipeline {
 
@@ -15,21 +16,28 @@ void send_through(Packet& packet, Side side, net::EtherType type, const net::Mac
   packet.send(side);
 }
 
-net::Ipv6Fragment fragment_header(size_t offset, bool more, uint32_t identification) {
-  return {static_cast<uint8_t>(net::Protocol::ipv4), 0, static_cast<uint16_t>(offset | (more ? 1 : 0)), identification};
+net::Ipv6Fragment fragment_header(uint8_t next_header, size_t offset, bool more, uint32_t identification) {
+  return {next_header, 0, static_cast<uint16_t>(offset | (more ? 1 : 0)), identification};
 }
 
 }  // namespace
 
-void encapsulate(Packet& packet, const net::Ipv6& softwire, const net::Ipv6& b4, uint8_t hop_limit) {
-  const auto inner_bytes = static_cast<uint16_t>(packet.bytes);
-  const uint8_t tos = packet.ip->tos;  // DSCP and ECN go outside as they are (RFC 2983 §3.1, RFC 6040 §4.1)
+void encapsulate(Packet& packet, const Snapshot::Softwire& config, const net::Ipv6& local, const net::Ipv6& b4) {
+  const uint8_t outer_class = config.outer_class(packet.ip->tos);
+  auto next = net::Protocol::ipv4;
+  if (config.encapsulation_limit) {
+    packet.push(sizeof(net::EncapsulationLimit));
+    net::header_at<net::EncapsulationLimit>(packet.data) = {.next_header = static_cast<uint8_t>(next),
+                                                            .limit = *config.encapsulation_limit};
+    next = net::Protocol::destination_options;
+  }
+  const auto payload_bytes = static_cast<uint16_t>(packet.bytes);
   packet.push(sizeof(net::Ipv6Header));
-  net::header_at<net::Ipv6Header>(packet.data) = {uint32_t{6} << 28 | uint32_t{tos} << 20,
-                                                  inner_bytes,
-                                                  static_cast<uint8_t>(net::Protocol::ipv4),
-                                                  hop_limit,
-                                                  softwire,
+  net::header_at<net::Ipv6Header>(packet.data) = {uint32_t{6} << 28 | uint32_t{outer_class} << 20,  // flow label 0
+                                                  payload_bytes,
+                                                  static_cast<uint8_t>(next),
+                                                  config.hop_limit,
+                                                  local,
                                                   b4};
 }
 
@@ -42,10 +50,10 @@ bool fragment(Packet& packet, Burst& burst, Buffers& buffers, uint16_t mtu_bytes
   if (first_new + count - 1 > burst.fragments.size()) return false;
 
   net::Ipv6Header ip = net::header_at<net::Ipv6Header>(packet.data);
-  ip.next_header = static_cast<uint8_t>(net::Protocol::fragment);
+  const uint8_t fragmented = std::exchange(ip.next_header, static_cast<uint8_t>(net::Protocol::fragment));
   const auto write_headers = [&](uint8_t* at, size_t offset, size_t bytes) {
     ip.payload_length = static_cast<uint16_t>(sizeof(net::Ipv6Fragment) + bytes);
-    const auto extension = fragment_header(offset, offset + bytes < payload, identification);
+    const auto extension = fragment_header(fragmented, offset, offset + bytes < payload, identification);
     std::memcpy(at, &ip, header);
     std::memcpy(at + header, &extension, sizeof extension);
   };

@@ -8,8 +8,8 @@
 
 namespace portolan::pipeline {
 
-// packet.data is the IPv4 header; afterwards the IPv6 header.
-void encapsulate(Packet& packet, const net::Ipv6& softwire, const net::Ipv6& b4, uint8_t hop_limit);
+// packet.data is the IPv4 header; afterwards the IPv6 header, from `local` to `b4`.
+void encapsulate(Packet& packet, const Snapshot::Softwire& config, const net::Ipv6& local, const net::Ipv6& b4);
 
 // Cuts the IPv6 packet at packet.data into fragments of at most mtu_bytes: `packet` becomes the first, the others are
 // added to the burst. False, and nothing added, if there were not buffers enough.

@@ -16,7 +16,7 @@ namespace portolan::pipeline {
 
 inline constexpr size_t burst_max = 64;
 inline constexpr size_t fragments_max = 128;      // fragments one burst may make
-inline constexpr size_t headroom_min_bytes = 64;  // encapsulation (40), a fragment header (8) and VLAN need this
+inline constexpr size_t headroom_min_bytes = 64;  // encapsulation (40 + 8), a fragment header (8) and VLAN need this
 
 enum class Side : uint8_t { access, internet };
 constexpr std::string_view to_text(Side side) { return side == Side::access ? "access" : "internet"; }
@@ -65,6 +65,8 @@ struct Context {
   uint16_t l3_offset = 0;     // from the frame's start to the packet `punt` speaks of (the inner one if in_softwire)
   uint16_t outer_offset = 0;  // from the frame's start to the outermost IP header
   net::Ipv6 b4, softwire;     // the softwire's two ends, seen from here: remote and local
+  net::Endpoint sent_from;    // hairpin: source and type of service as its sender wrote them
+  uint8_t sent_tos = 0;
 };
 static_assert(std::is_trivially_copyable_v<Context>);
 

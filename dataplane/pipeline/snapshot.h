@@ -14,6 +14,10 @@
 
 namespace portolan::pipeline {
 
+// A packet too big for the softwire that must not be cut: its sender is told (RFC 2473 §7.2(a)), or the IPv6 packet is
+// cut around it whole (RFC 6333 §6.3).
+enum class DfPolicy : uint8_t { icmp, outer_fragment };
+
 struct Snapshot {
   struct Access {
     net::Mac mac;
@@ -26,6 +30,7 @@ struct Snapshot {
     net::Ipv4Prefix address;
     net::Ipv4 gateway;
     uint16_t mtu_bytes = 1500;
+    std::optional<uint8_t> remark_dscp{};  // given to what comes from the internet
   } internet;
   struct Softwire {
     std::vector<net::Ipv6> aftr_addresses;
@@ -34,6 +39,18 @@ struct Snapshot {
     uint16_t mtu_bytes = 1500;                      // path MTU of the IPv6 way to the B4s
     uint16_t tcp_mss_max = 1420;                    // 0: leave MSS alone
     uint8_t hop_limit = 64;                         // RFC 2473 §6.3
+    DfPolicy df_policy{};
+    std::optional<uint8_t> encapsulation_limit{};  // RFC 2473 §4.1.1; none: no option
+    std::optional<uint8_t> pipe_dscp{};            // of the outer header; none: uniform model (RFC 2983 §3)
+
+    // What a tunnel adds to a packet.
+    [[nodiscard]] uint16_t overhead_bytes() const {
+      return static_cast<uint16_t>(sizeof(net::Ipv6Header) +
+                                   (encapsulation_limit ? net::encapsulation_limit_bytes : 0));
+    }
+    [[nodiscard]] uint8_t outer_class(uint8_t tos) const {  // ECN goes outside as it is (RFC 6040 §4.1)
+      return pipe_dscp ? static_cast<uint8_t>(*pipe_dscp << 2 | (tos & 3)) : tos;
+    }
   } softwire;
   nat::Policy policy;
   unsigned workers = 1;

@@ -19,6 +19,11 @@ struct Rewrite {
     endpoint_delta = outbound ? mapping.endpoint_delta : static_cast<uint16_t>(~mapping.endpoint_delta);
     port_delta = net::fold(net::difference(address_delta, endpoint_delta));
   }
+  Rewrite(const net::Endpoint& before, const net::Endpoint& after) : to(after) {
+    address_delta = net::fold(net::difference(sum_of(before.address), sum_of(after.address)));
+    port_delta = net::fold(net::difference(sum_of(before.port), sum_of(after.port)));
+    endpoint_delta = net::fold(net::ChecksumSum{address_delta} + port_delta);
+  }
 };
 
 void update_udp(net::UdpHeader& udp, uint16_t delta) {
@@ -97,9 +102,9 @@ void rewrite_outbound(Packet& packet, const nat::Mapping& mapping, uint8_t tos) 
   set_ttl_and_tos(*packet.ip, static_cast<uint8_t>(packet.ip->ttl - 1), tos);
 }
 
-void rewrite_inbound(Packet& packet, const nat::Mapping& mapping, bool decrement_ttl) {
+void rewrite_inbound(Packet& packet, const nat::Mapping& mapping, bool decrement_ttl, uint8_t tos) {
   rewrite(packet, Rewrite(mapping, false), false);
-  if (decrement_ttl) set_ttl_and_tos(*packet.ip, static_cast<uint8_t>(packet.ip->ttl - 1), packet.ip->tos);
+  set_ttl_and_tos(*packet.ip, static_cast<uint8_t>(packet.ip->ttl - (decrement_ttl ? 1 : 0)), tos);
 }
 
 void set_identification(net::Ipv4Header& ip, uint16_t identification) {
@@ -108,8 +113,14 @@ void set_identification(net::Ipv4Header& ip, uint16_t identification) {
   ip.identification = to;
 }
 
-uint8_t decapsulated_tos(uint8_t inner_tos, uint8_t outer_class) {
-  const unsigned dscp = outer_class & 0xfcU;
+void restore_hairpinned(Packet& packet) {
+  const net::Endpoint now{packet.ip->source, net::header_at<net::UdpHeader>(packet.transport).source};
+  rewrite(packet, Rewrite(now, packet.context.sent_from), true);
+  set_ttl_and_tos(*packet.ip, static_cast<uint8_t>(packet.ip->ttl + 1), packet.context.sent_tos);
+}
+
+uint8_t decapsulated_tos(uint8_t inner_tos, uint8_t outer_class, bool pipe) {
+  const unsigned dscp = (pipe ? inner_tos : outer_class) & 0xfcU;
   const unsigned inner = inner_tos & 3U, outer = outer_class & 3U;
   constexpr unsigned not_ect = 0, ect1 = 1, ect0 = 2, ce = 3;
   unsigned ecn = inner;

@@ -11,8 +11,6 @@ using nat::Verdict;
 
 namespace {
 
-constexpr uint16_t ipv6_header_bytes = sizeof(net::Ipv6Header);
-
 // Refusals that the inside host is told of (RFC 6888 REQ-11); the others would only feed a flood.
 bool is_told(Verdict verdict) {
   return verdict == Verdict::pool_exhausted || verdict == Verdict::over_quota || verdict == Verdict::table_full ||
@@ -33,6 +31,27 @@ bool opens_mapping(const Packet& packet) {
   if (!is_tcp_segment(packet)) return true;
   constexpr uint8_t relevant = net::tcp_syn | net::tcp_rst | net::tcp_fin;
   return (net::header_at<net::TcpHeader>(packet.transport).flags & relevant) == net::tcp_syn;
+}
+
+// The type of service with which a packet enters the softwire.
+uint8_t inbound_tos(const Packet& packet, const Snapshot& config) {
+  const uint8_t tos = packet.ip->tos;
+  if (packet.context.hairpin || !config.internet.remark_dscp) return tos;
+  return static_cast<uint8_t>(*config.internet.remark_dscp << 2 | (tos & 3));
+}
+
+// Neither errors nor later fragments are (RFC 1812 §4.3.2.7), and nothing else hairpins but TCP and UDP.
+bool is_answered(const Packet& packet) {
+  return packet.quoted == nullptr && packet.ip->fragment_offset_bytes() == 0 &&
+         (packet.protocol == net::Protocol::tcp || packet.protocol == net::Protocol::udp);
+}
+
+// Undoes hairpin() for a packet that gets no further: what is left is the one in its sender's softwire.
+void unhairpin(Packet& packet) {
+  restore_hairpinned(packet);
+  packet.context.hairpin = false;
+  packet.context.in_softwire = true;
+  packet.context.l3_offset = packet.context.outer_offset = 0;
 }
 
 }  // namespace
@@ -136,7 +155,8 @@ void Worker::open_mappings(Burst& burst, uint32_t now_s) {
 void Worker::translate_outbound(Burst& burst, Packet& packet, uint32_t now_s) {
   auto& ip = *packet.ip;
   if (ip.ttl <= 1) return packet.punt(Punt::ttl_expired, Verdict::router_declined);
-  if (ip.total_length > snapshot_->internet.mtu_bytes && ip.dont_fragment()) {
+  const bool hairpins = snapshot_->hairpinning && snapshot_->policy.pool.number_of(ip.destination);
+  if (!hairpins && ip.total_length > snapshot_->internet.mtu_bytes && ip.dont_fragment()) {
     packet.context.mtu = snapshot_->internet.mtu_bytes;
     return packet.punt(Punt::too_big, Verdict::too_big);
   }
@@ -149,11 +169,14 @@ void Worker::translate_outbound(Burst& burst, Packet& packet, uint32_t now_s) {
   }
   if (packet.quoted == nullptr && (flags & net::tcp_rst) == 0)
     shard_.saw_outbound(packet.mapping, packet.context.b4, packet.softwire, now_s);
-  rewrite_outbound(packet, shard_[packet.mapping], decapsulated_tos(ip.tos, packet.outer_class));
+  const nat::Mapping& mapping = shard_[packet.mapping];
+  if (hairpins) packet.context.sent_from = mapping.inside(), packet.context.sent_tos = ip.tos;
+  const bool pipe = snapshot_->softwire.pipe_dscp.has_value();
+  rewrite_outbound(packet, mapping, decapsulated_tos(ip.tos, packet.outer_class, pipe));
   if (!ip.is_atomic()) set_identification(ip, identifications_.next(ip.source, ip.destination, packet.protocol));
   packet.pull(packet.offset_of(&ip));
   counters_.translated_outbound.add();
-  if (snapshot_->hairpinning && snapshot_->policy.pool.number_of(ip.destination)) return hairpin(packet);
+  if (hairpins) return hairpin(packet);
   send_outside(burst, packet);
 }
 
@@ -178,32 +201,47 @@ void Worker::hairpin(Packet& packet) {
 
 void Worker::translate_inbound(Burst& burst, Packet& packet, uint32_t now_s) {
   if (packet.mapping == nat::null_mapping) return packet.drop(Verdict::no_mapping);
-  auto& ip = *packet.ip;
-  const auto tunnel_mtu = static_cast<uint16_t>(snapshot_->softwire.mtu_bytes - ipv6_header_bytes);
-  const bool hairpinned = packet.context.hairpin;
-  const bool too_big = ip.total_length > tunnel_mtu;
-  if (ip.ttl <= 1 && !hairpinned) return packet.punt(Punt::ttl_expired, Verdict::router_declined);
-  if (too_big && ip.dont_fragment()) {  // RFC 2473 §7.2(a)
-    packet.context.mtu = tunnel_mtu;
-    return hairpinned ? packet.drop(Verdict::too_big) : packet.punt(Punt::too_big, Verdict::too_big);
-  }
+  const nat::Mapping& mapping = shard_[packet.mapping];
+  const uint16_t mtu_bytes = path_mtu(packet, mapping.b4, now_s);
+  if (!may_enter_softwire(packet, mtu_bytes)) return;
   if (is_tcp_segment(packet)) {
     auto& tcp = net::header_at<net::TcpHeader>(packet.transport);
     shard_.saw_tcp(packet.mapping, remote_of(packet, false), false, tcp.flags, now_s);
     clamp_mss(tcp, snapshot_->softwire.tcp_mss_max);
   }
-  const nat::Mapping& mapping = shard_[packet.mapping];
-  rewrite_inbound(packet, mapping, !hairpinned);
-  packet.pull(packet.offset_of(&ip));
+  rewrite_inbound(packet, mapping, !packet.context.hairpin, inbound_tos(packet, *snapshot_));
+  packet.pull(packet.offset_of(packet.ip));
   counters_.translated_inbound.add();
+  send_into_softwire(burst, packet, mapping.softwire, mapping.b4, mtu_bytes);
+}
 
+uint16_t Worker::path_mtu(const Packet& /*packet*/, const net::Ipv6& /*b4*/, uint32_t /*now_s*/) const {
+  return snapshot_->softwire.mtu_bytes;
+}
+
+// Asked before anything is rewritten, so that an error quotes the packet as its sender sent it.
+bool Worker::may_enter_softwire(Packet& packet, uint16_t mtu_bytes) const {
+  const auto& ip = *packet.ip;
   const auto& config = snapshot_->softwire;
-  const size_t softwire = mapping.softwire < config.aftr_addresses.size() ? mapping.softwire : 0;
-  encapsulate(packet, config.aftr_addresses[softwire], mapping.b4, config.hop_limit);
+  const bool hairpinned = packet.context.hairpin;
+  if (ip.ttl <= 1 && !hairpinned) return packet.punt(Punt::ttl_expired, Verdict::router_declined), false;
+  const auto fits_bytes = static_cast<uint16_t>(mtu_bytes - config.overhead_bytes());
+  if (ip.total_length <= fits_bytes || !ip.dont_fragment() || config.df_policy == DfPolicy::outer_fragment) return true;
+  if (hairpinned && !is_answered(packet)) return packet.drop(Verdict::too_big), false;
+  if (hairpinned) unhairpin(packet);
+  packet.context.mtu = fits_bytes;  // RFC 2473 §7.2(a)
+  return packet.punt(Punt::too_big, Verdict::too_big), false;
+}
+
+void Worker::send_into_softwire(Burst& burst, Packet& packet, uint8_t softwire, const net::Ipv6& b4,
+                                uint16_t mtu_bytes) {
+  const auto& config = snapshot_->softwire;
+  const size_t local = softwire < config.aftr_addresses.size() ? softwire : 0;
+  encapsulate(packet, config, config.aftr_addresses[local], b4);
   const size_t first_fragment = burst.fragment_count;
-  if (too_big) {
-    const uint32_t identification = identifications_.next(config.aftr_addresses[softwire], mapping.b4);
-    if (!fragment(packet, burst, buffers_, config.mtu_bytes, identification)) return packet.drop(Verdict::no_buffer);
+  if (packet.bytes > mtu_bytes) {
+    const uint32_t identification = identifications_.next(config.aftr_addresses[local], b4);
+    if (!fragment(packet, burst, buffers_, mtu_bytes, identification)) return packet.drop(Verdict::no_buffer);
   }
   for (size_t i = first_fragment; i < burst.fragment_count; ++i)
     send_to_access(burst.fragments[i], *snapshot_, gateways_);

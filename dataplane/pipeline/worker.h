@@ -45,6 +45,10 @@ class Worker {
   void translate_outbound(Burst& burst, Packet& packet, uint32_t now_s);
   void hairpin(Packet& packet);
   void send_outside(Burst& burst, Packet& packet);
+  // The largest packet that may go to the B4, and whether this one may: if not, its fate is decided.
+  [[nodiscard]] uint16_t path_mtu(const Packet& packet, const net::Ipv6& b4, uint32_t now_s) const;
+  bool may_enter_softwire(Packet& packet, uint16_t mtu_bytes) const;
+  void send_into_softwire(Burst& burst, Packet& packet, uint8_t softwire, const net::Ipv6& b4, uint16_t mtu_bytes);
   void translate_inbound(Burst& burst, Packet& packet, uint32_t now_s);
   [[nodiscard]] nat::OutboundKey key_of(const Packet& packet) const;
 

@@ -21,8 +21,8 @@ T must(std::optional<T> value, const std::string& word) {
 
 // What may follow a word: options without and with a value.
 const Words flags{"df", "badip", "nocsum", "badcsum", "extended", "dstopt"};
-const Words keys{"ttl", "tos",    "id",  "frag",   "opts",  "ver", "ihl", "len", "pad", "udplen",
-                 "mss", "oddmss", "mtu", "tcpoff", "quote", "tc",  "hl",  "nh",  "ext", "tail"};
+const Words keys{"ttl",    "tos", "id",     "frag",  "opts", "ver", "ihl", "len", "pad",  "udplen", "mss",
+                 "oddmss", "mtu", "tcpoff", "quote", "tc",   "hl",  "nh",  "ext", "tail", "limit"};
 constexpr size_t outer_bytes = 40, extended_quote_bytes = 128;
 
 bool is_one_of(const Words& words, const std::string& word) { return std::ranges::find(words, word) != words.end(); }
@@ -125,14 +125,16 @@ class Builder {
     const size_t start = out_.size();
     put(uint64_t{6} << 28 | uint64_t{option(all, "tc", 0)} << 20, 4);
     put(0, 2);
-    put(option(all, "nh", destination_option ? 60 : is_fragment ? 44 : 4), 1);
+    const uint32_t payload = all.contains("limit") ? 60 : 4;
+    put(option(all, "nh", destination_option ? 60 : is_fragment ? 44 : payload), 1);
     put(option(all, "hl", 64), 1);
     out_.insert(out_.end(), source.bytes.begin(), source.bytes.end());
     out_.insert(out_.end(), destination.bytes.begin(), destination.bytes.end());
     if (destination_option) hex("0400040104010100");  // Tunnel Encapsulation Limit 4 (RFC 2473 §5.1)
     if (all.contains("ext")) hex(all.at("ext"));
-    if (is_fragment) put(0x0400, 2), put(0, 2), put_word(all.at("fragid"), 4);
+    if (is_fragment) put(payload << 8, 2), put(0, 2), put_word(all.at("fragid"), 4);
     const size_t inner = out_.size();
+    if (all.contains("limit")) hex("04000401"), put(option(all, "limit", 0), 1), hex("010100");  // RFC 2473 §4.1.1
     expect("/");
     if (next_is("raw"))
       hex_to_end();

@@ -2,9 +2,9 @@
 // so a fault there cannot hide here. Stateless; the variables belong to the script that runs.
 //
 //   packet = [to MAC] (frame HEX… | [OUTER /] IPV4)
-//   OUTER  = IPV6 > IPV6 [tc N] [hl N] [dstopt] [nh N] [ext HEX] [len N] [tail N] [frag FIRST-END ID] / (IPV4 | raw
-//   HEX…) IPV4   = A[:PORT] > A[:PORT] (udp N | tcp FLAGS N | icmp echo|reply ID SEQ N | icmp TYPE CODE [N] | proto P
-//   N)
+//   OUTER  = IPV6 > IPV6 [tc N] [hl N] [dstopt] [limit N] [nh N] [ext HEX] [len N] [tail N] [frag FIRST-END ID] / (IPV4
+//   | raw HEX…) IPV4   = A[:PORT] > A[:PORT] (udp N | tcp FLAGS N | icmp echo|reply ID SEQ N | icmp TYPE CODE [N] |
+//   proto P N)
 //            [ttl N] [tos N] [df] [id N] [frag N|N+|FIRST-END] [opts HEX] [ver N] [ihl N] [len N] [badip] [pad N]
 //            [nocsum] [badcsum] [udplen N] [mss N] [oddmss N] [tcpoff N] [mtu N] [quote N] [extended] [about IPV4]
 // frag FIRST-END: those octets of what the packet would be whole. What leaves from an outside address (on the internet

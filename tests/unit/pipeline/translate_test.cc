@@ -86,7 +86,7 @@ TEST_F(Translate, there_and_back_is_the_packet_it_was) {
   ip.destination = std::exchange(ip.source, ip.destination);  // the sums are the same
   auto& ports = net::header_at<net::UdpHeader>(datagram.packet.transport);
   ports.destination = std::exchange(ports.source, ports.destination);
-  rewrite_inbound(datagram.packet, mapping, false);
+  rewrite_inbound(datagram.packet, mapping, false, datagram.packet.ip->tos);
   EXPECT_EQ(ip.destination, net::Ipv4{0x0a000002});
   EXPECT_EQ(ports.destination.number, 5000);
   EXPECT_EQ(datagram.checksum_field(), before);

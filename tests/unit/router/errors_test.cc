@@ -71,6 +71,17 @@ TEST_F(Errors, DSL_043_ipv4_errors_fill_576_octets_and_no_more) {
   EXPECT_EQ(sent.back().frame.size(), 14U + 40 + 576);
 }
 
+TEST_F(Errors, DSL_005_011_the_outer_header_is_the_one_of_every_packet_in_the_softwire) {
+  snapshot.softwire.encapsulation_limit = 3;
+  snapshot.softwire.pipe_dscp = 10;
+  EXPECT_EQ(handle_in_softwire(Punt::ttl_expired, outbound({.tos = 0xb8, .ttl = 1})), Outcome::error_sent);
+  const Octets frame = sent.back().frame;
+  const size_t inner = 20 + 8 + 40;  // ICMP about a packet of 40 octets
+  EXPECT_EQ(Octets(frame.begin() + 14, frame.begin() + 22), hex("62800000") + u16(8 + inner) + hex("3c40"));
+  EXPECT_EQ(Octets(frame.begin() + 54, frame.begin() + 62), hex("04000401 03010100"));
+  EXPECT_EQ(frame.size(), 14 + 40 + 8 + inner);
+}
+
 TEST_F(Errors, ethernet_padding_is_not_quoted) {
   EXPECT_EQ(inbound(Punt::ttl_expired, ipv4(to_pool(1), Octets(8)) + Octets(18, 0xee)), Outcome::error_sent);
   EXPECT_EQ(sent.back().frame.size(), 14U + 28 + 28);
