@@ -17,6 +17,8 @@ IcmpError error_for(const Context& context) {
       return {net::icmp::unreachable, net::icmp::host_unreachable};
     case pipeline::Punt::bad_extension:
       return {net::icmpv6::parameter_problem, context.code, context.pointer};
+    case pipeline::Punt::tunnel_error:
+      return {net::icmp::unreachable, context.code, context.mtu};
     default:
       return {net::icmp::unreachable, net::icmp::protocol_unreachable};
   }
@@ -35,7 +37,8 @@ Outcome Router::on_punted_for_error(const Arrival& arrival) {
     const auto packet = view_ipv6(from(arrival.frame, context.outer_offset));
     return packet ? send_error(arrival, *packet, error_for(context)) : Outcome::malformed;
   }
-  const auto packet = view_ipv4(from(arrival.frame, context.hairpin ? 0 : context.l3_offset));
+  const Bytes bytes = from(arrival.frame, context.hairpin ? 0 : context.l3_offset);
+  const auto packet = context.punt == pipeline::Punt::tunnel_error ? view_quoted_ipv4(bytes) : view_ipv4(bytes);
   return packet ? send_error(arrival, *packet, error_for(context)) : Outcome::malformed;
 }
 

@@ -1,6 +1,8 @@
 // Checks of received packets; pure functions of their bytes.
 #include "controlplane/router/packet_view.h"
 
+#include <algorithm>
+
 namespace portolan::control {
 
 namespace {
@@ -34,15 +36,19 @@ bool is_extension(net::Protocol protocol) {
 
 }  // namespace
 
-std::optional<Ipv4View> view_ipv4(Bytes bytes) {
+std::optional<Ipv4View> view_quoted_ipv4(Bytes bytes) {
   if (bytes.size() < sizeof(net::Ipv4Header)) return std::nullopt;
   const auto& header = net::header_at<net::Ipv4Header>(bytes.data());
   const size_t header_bytes = header.header_bytes(), total_bytes = header.total_length;
-  if (header.version() != 4 || header_bytes < sizeof header) return std::nullopt;
-  if (total_bytes < header_bytes || total_bytes > bytes.size()) return std::nullopt;
-  if (!net::checksum_is_right(header)) return std::nullopt;
-  const Bytes packet = bytes.first(total_bytes);
+  if (header.version() != 4 || header_bytes < sizeof header || total_bytes < header_bytes) return std::nullopt;
+  const Bytes packet = bytes.first(std::min(total_bytes, bytes.size()));
+  if (packet.size() < std::min(header_bytes + 8, total_bytes) || !net::checksum_is_right(header)) return std::nullopt;
   return Ipv4View{header, packet, packet.subspan(header_bytes)};
+}
+
+std::optional<Ipv4View> view_ipv4(Bytes bytes) {
+  const auto view = view_quoted_ipv4(bytes);
+  return view && view->packet.size() == view->header.total_length ? view : std::nullopt;
 }
 
 std::optional<Ipv6View> view_ipv6(Bytes bytes) {

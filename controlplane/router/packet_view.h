@@ -35,6 +35,8 @@ struct Ipv6View {
 
 // Empty unless version, lengths and header checksum are right.
 std::optional<Ipv4View> view_ipv4(Bytes bytes);
+// The same of a packet that an error quotes: it may be cut short behind eight octets of payload.
+std::optional<Ipv4View> view_quoted_ipv4(Bytes bytes);
 // Empty unless version and payload length are right; extension headers are followed as far as they go.
 std::optional<Ipv6View> view_ipv6(Bytes bytes);
 

@@ -65,6 +65,7 @@ Outcome Router::dispatch(const Arrival& arrival) {
     case pipeline::Punt::no_resources:
     case pipeline::Punt::protocol_unreachable:
     case pipeline::Punt::bad_extension:
+    case pipeline::Punt::tunnel_error:
       return on_punted_for_error(arrival);
   }
   return Outcome::declined;

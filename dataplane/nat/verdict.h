@@ -9,38 +9,41 @@
 
 namespace portolan::nat {
 
-#define PORTOLAN_VERDICTS(X)                                                                                          \
-  X(not_ours, "frame or packet addressed to none of our addresses")                                                   \
-  X(unknown_ethertype, "neither ARP, IPv4 nor IPv6")                                                                  \
-  X(malformed_ipv6, "IPv6 header wrong or longer than the frame")                                                     \
-  X(extension_header_refused, "IPv6 extension header chain broken, too long or not to be passed")                     \
-  X(not_a_softwire, "IPv6 packet to a softwire address that carries no IPv4 and is not for the host")                 \
-  X(malformed_ipv4, "IPv4 header wrong, or its length disagrees with what carries it")                                \
-  X(bad_ipv4_checksum, "IPv4 header checksum wrong")                                                                  \
-  X(malformed_transport, "TCP, UDP or ICMP header cut short")                                                         \
-  X(congestion_mark_refused, "outer CE on an inner packet that cannot carry it (RFC 6040 4.2)")                       \
-  X(outer_source_refused, "B4 address not a host or outside allowed-prefix")                                          \
-  X(ipv4_source_refused,                                                                                              \
-    "IPv4 source that may not come from that side: inside neither private nor 192.0.0.2-7 (RFC 6333 11), outside no " \
-    "host or one of ours")                                                                                            \
-  X(destination_refused, "IPv4 destination that is never forwarded (multicast, this network, loopback)")              \
-  X(fragment_unsupported, "fragment: not reassembled by this version")                                                \
-  X(protocol_unsupported, "transport protocol other than TCP, UDP and ICMP")                                          \
-  X(icmp_unsupported, "ICMP type that is neither echo nor an error about a live mapping")                             \
-  X(bad_icmp_checksum, "ICMP error with a wrong checksum")                                                            \
-  X(no_mapping, "inbound, no mapping")                                                                                \
-  X(not_a_syn, "outbound TCP segment without a mapping that opens none (RFC 7857 2)")                                 \
-  X(budget_spent, "new mapping refused: the burst had opened its share already")                                      \
-  X(subscribers_full, "new mapping refused: no room for another subscriber")                                          \
-  X(table_full, "new mapping refused: the mapping table is full")                                                     \
-  X(pool_exhausted, "new mapping refused: no free port block")                                                        \
-  X(over_quota, "new mapping refused: the subscriber's port blocks are all used")                                     \
-  X(too_big, "hairpinned with DF above the softwire's MTU, and not to be answered: an ICMP error")                    \
-  X(neighbor_unresolved, "the gateway's link-layer address is not known")                                             \
-  X(no_buffer, "no packet buffer for a fragment")                                                                     \
-  X(punt_full, "for the control thread, whose ring was full")                                                         \
-  X(handover_full, "for another worker, whose ring was full")                                                         \
-  X(transmit_full, "the device's transmit queue was full")                                                            \
+#define PORTOLAN_VERDICTS(X)                                                                                           \
+  X(not_ours, "frame or packet addressed to none of our addresses")                                                    \
+  X(unknown_ethertype, "neither ARP, IPv4 nor IPv6")                                                                   \
+  X(malformed_ipv6, "IPv6 header wrong or longer than the frame")                                                      \
+  X(extension_header_refused, "IPv6 extension header chain broken, too long or not to be passed")                      \
+  X(not_a_softwire, "IPv6 packet to a softwire address that carries no IPv4 and is not for the host")                  \
+  X(malformed_ipv4, "IPv4 header wrong, or its length disagrees with what carries it")                                 \
+  X(bad_ipv4_checksum, "IPv4 header checksum wrong")                                                                   \
+  X(malformed_transport, "TCP, UDP or ICMP header cut short")                                                          \
+  X(congestion_mark_refused, "outer CE on an inner packet that cannot carry it (RFC 6040 4.2)")                        \
+  X(outer_source_refused, "B4 address not a host or outside allowed-prefix")                                           \
+  X(ipv4_source_refused,                                                                                               \
+    "IPv4 source that may not come from that side: inside neither private nor 192.0.0.2-7 (RFC 6333 11), outside no "  \
+    "host or one of ours")                                                                                             \
+  X(destination_refused, "IPv4 destination that is never forwarded (multicast, this network, loopback)")               \
+  X(fragment_unsupported, "fragment: not reassembled by this version")                                                 \
+  X(protocol_unsupported, "transport protocol other than TCP, UDP and ICMP")                                           \
+  X(icmp_unsupported, "ICMP type that is neither echo nor an error about a live mapping")                              \
+  X(bad_icmp_checksum, "ICMP error with a wrong checksum")                                                             \
+  X(no_mapping, "inbound, no mapping")                                                                                 \
+  X(not_a_syn, "outbound TCP segment without a mapping that opens none (RFC 7857 2)")                                  \
+  X(budget_spent, "new mapping refused: the burst had opened its share already")                                       \
+  X(subscribers_full, "new mapping refused: no room for another subscriber")                                           \
+  X(table_full, "new mapping refused: the mapping table is full")                                                      \
+  X(pool_exhausted, "new mapping refused: no free port block")                                                         \
+  X(over_quota, "new mapping refused: the subscriber's port blocks are all used")                                      \
+  X(too_big, "hairpinned with DF above the softwire's MTU, and not to be answered: an ICMP error")                     \
+  X(path_mtu_learned, "ICMPv6 Packet Too Big about a tunnel packet: taken in, and nobody else to tell")                \
+  X(path_mtu_full, "ICMPv6 Packet Too Big about a tunnel packet: no room for the path MTU of another B4")              \
+  X(tunnel_error_ignored, "ICMPv6 error about a tunnel packet: wrong, about none that was sent, or nothing to act on") \
+  X(neighbor_unresolved, "the gateway's link-layer address is not known")                                              \
+  X(no_buffer, "no packet buffer for a fragment")                                                                      \
+  X(punt_full, "for the control thread, whose ring was full")                                                          \
+  X(handover_full, "for another worker, whose ring was full")                                                          \
+  X(transmit_full, "the device's transmit queue was full")                                                             \
   X(router_declined, "for the control thread, which had nothing to answer")
 
 enum class Verdict : uint8_t {

@@ -33,7 +33,10 @@ enum class Fate : uint8_t { undecided, send, punt, hand_over, drop };
   X(too_big, "larger than the way out with DF set: answered with ICMP 3/4")                                  \
   X(no_resources, "new mapping refused for want of ports or room: answered with ICMP 3/1 (RFC 6888 REQ-11)") \
   X(protocol_unreachable, "transport protocol not translated: answered with ICMP 3/2")                       \
-  X(bad_extension, "IPv6 header or option not understood: answered with ICMPv6 Parameter Problem")
+  X(bad_extension, "IPv6 header or option not understood: answered with ICMPv6 Parameter Problem")           \
+  X(tunnel_error,                                                                                            \
+    "ICMPv6 error about a tunnel packet: passed on as ICMP to the sender of what it carried (RFC 2473 "      \
+    "8)")
 
 enum class Punt : uint8_t {
 #define X(name, help) name,
@@ -59,9 +62,9 @@ struct Context {
   uint8_t target = 0;      // fate hand_over: the worker
   bool hairpin = false;  // bytes begin at the IPv4 header: translated outbound already, now inbound to another mapping
   bool in_softwire = false;   // b4 and softwire below are set
-  uint16_t mtu = 0;           // punt too_big: the MTU to report
+  uint16_t mtu = 0;           // punt too_big, tunnel_error: the MTU to report
   uint16_t pointer = 0;       // punt bad_extension: offset of the offending octet in the IPv6 packet
-  uint8_t code = 0;           // punt bad_extension: ICMPv6 Parameter Problem code
+  uint8_t code = 0;           // punt bad_extension: ICMPv6 Parameter Problem code; tunnel_error: ICMP unreachable's
   uint16_t l3_offset = 0;     // from the frame's start to the packet `punt` speaks of (the inner one if in_softwire)
   uint16_t outer_offset = 0;  // from the frame's start to the outermost IP header
   net::Ipv6 b4, softwire;     // the softwire's two ends, seen from here: remote and local
@@ -82,6 +85,7 @@ struct Packet {
   net::Ipv4Header* ip = nullptr;  // the IPv4 header to translate
   uint8_t* transport = nullptr;
   net::Ipv4Header* quoted = nullptr;  // of an ICMP error: the packet it speaks of; the mapping is that packet's
+  bool tunnel_error = false;          // an ICMPv6 error; ip is the packet that ours, which it quotes, carried
   net::Protocol protocol{};           // of the mapping
   net::Port port;                     // outbound: inside port, inbound: outside port, of the mapping (ICMP: identifier)
   uint32_t address_number = 0;        // inbound: the outside address in the pool

@@ -1,6 +1,7 @@
 #include "dataplane/pipeline/parse.h"
 
 #include "dataplane/net/checksum.h"
+#include "dataplane/pipeline/tunnel_error.h"
 
 namespace portolan::pipeline {
 
@@ -233,6 +234,8 @@ void parse_ipv6_frame(Packet& packet, const Snapshot& config, unsigned worker) {
   if (!softwire || payload != net::Protocol::ipv4) {
     const bool host_speaks = payload == net::Protocol::icmpv6 || payload == net::Protocol::udp ||
                              payload == net::Protocol::tcp || payload == net::Protocol::no_next_header;
+    if (softwire && payload == net::Protocol::icmpv6 && parse_tunnel_error(packet, config, worker, chain.offset))
+      return;
     if (host_speaks) return packet.punt(Punt::host_ipv6, Verdict::router_declined);
     packet.context.code = net::icmpv6::unrecognized_next_header;
     packet.context.pointer = chain.pointer;

@@ -113,6 +113,14 @@ void set_identification(net::Ipv4Header& ip, uint16_t identification) {
   ip.identification = to;
 }
 
+void restore_inbound(Packet& packet, const nat::Mapping& mapping) {
+  const Rewrite rewrite(mapping, true);
+  const size_t bytes = packet.bytes - packet.offset_of(packet.transport);
+  rewrite_address(*packet.ip, rewrite, false);
+  rewrite_transport(packet.transport, bytes, packet.protocol, rewrite, false);
+  set_ttl_and_tos(*packet.ip, static_cast<uint8_t>(packet.ip->ttl + 1), packet.ip->tos);
+}
+
 void restore_hairpinned(Packet& packet) {
   const net::Endpoint now{packet.ip->source, net::header_at<net::UdpHeader>(packet.transport).source};
   rewrite(packet, Rewrite(now, packet.context.sent_from), true);

@@ -11,6 +11,8 @@ namespace portolan::pipeline {
 void rewrite_outbound(Packet& packet, const nat::Mapping& mapping, uint8_t tos);
 // Outside -> inside: destination.
 void rewrite_inbound(Packet& packet, const nat::Mapping& mapping, bool decrement_ttl, uint8_t tos);
+// The reverse of rewrite_inbound for a packet that an error quotes, its transport header perhaps cut short.
+void restore_inbound(Packet& packet, const nat::Mapping& mapping);
 // A hairpinned packet becomes again what its sender sent: an error about it must quote that (RFC 1812 §4.3.2.3).
 void restore_hairpinned(Packet& packet);
 void set_identification(net::Ipv4Header& ip, uint16_t identification);

@@ -65,7 +65,7 @@ Worker::Worker(unsigned index, nat::Shard& shard, const Gateways& gateways, Buff
 
 void Worker::process(Burst& burst, uint32_t now_s) {
   burst.fragment_count = 0;
-  parse(burst);
+  parse(burst, now_s);
   look_up(burst, true);
   open_mappings(burst, now_s);
   for (size_t i = 0; i < burst.count; ++i)
@@ -77,7 +77,7 @@ void Worker::process(Burst& burst, uint32_t now_s) {
   counters_.fragments_made.add(burst.fragment_count);
 }
 
-void Worker::parse(Burst& burst) {
+void Worker::parse(Burst& burst, uint32_t now_s) {
   for (size_t i = 0; i < burst.count; ++i) {
     Packet& packet = burst.packets[i];
     packet.context.fate = Fate::undecided;
@@ -85,6 +85,7 @@ void Worker::parse(Burst& burst) {
       parse_hairpin(packet, *snapshot_, index_);
     else
       parse_frame(packet, *snapshot_, index_);
+    if (packet.tunnel_error) take_tunnel_error(packet, now_s);
   }
 }
 
@@ -215,8 +216,10 @@ void Worker::translate_inbound(Burst& burst, Packet& packet, uint32_t now_s) {
   send_into_softwire(burst, packet, mapping.softwire, mapping.b4, mtu_bytes);
 }
 
-uint16_t Worker::path_mtu(const Packet& /*packet*/, const net::Ipv6& /*b4*/, uint32_t /*now_s*/) const {
-  return snapshot_->softwire.mtu_bytes;
+uint16_t Worker::path_mtu(const Packet& packet, const net::Ipv6& b4, uint32_t now_s) const {
+  const auto& config = snapshot_->softwire;
+  const bool fits_anywhere = packet.ip->total_length + config.overhead_bytes() <= ipv6_mtu_min_bytes;
+  return fits_anywhere ? config.mtu_bytes : path_mtus_.to(b4, config.mtu_bytes, now_s);
 }
 
 // Asked before anything is rewritten, so that an error quotes the packet as its sender sent it.

@@ -8,6 +8,7 @@
 #include "dataplane/pipeline/counters.h"
 #include "dataplane/pipeline/identification.h"
 #include "dataplane/pipeline/packet.h"
+#include "dataplane/pipeline/path_mtu.h"
 #include "dataplane/pipeline/snapshot.h"
 
 namespace portolan::pipeline {
@@ -39,7 +40,7 @@ class Worker {
   nat::Shard& shard_;
   const Gateways& gateways_;
   Buffers& buffers_;
-  void parse(Burst& burst);
+  void parse(Burst& burst, uint32_t now_s);
   void look_up(Burst& burst, bool outbound);
   void open_mappings(Burst& burst, uint32_t now_s);
   void translate_outbound(Burst& burst, Packet& packet, uint32_t now_s);
@@ -49,12 +50,14 @@ class Worker {
   [[nodiscard]] uint16_t path_mtu(const Packet& packet, const net::Ipv6& b4, uint32_t now_s) const;
   bool may_enter_softwire(Packet& packet, uint16_t mtu_bytes) const;
   void send_into_softwire(Burst& burst, Packet& packet, uint8_t softwire, const net::Ipv6& b4, uint16_t mtu_bytes);
+  void take_tunnel_error(Packet& packet, uint32_t now_s);  // tunnel_error.cc
   void translate_inbound(Burst& burst, Packet& packet, uint32_t now_s);
   [[nodiscard]] nat::OutboundKey key_of(const Packet& packet) const;
 
   const Snapshot* snapshot_ = nullptr;
   WorkerCounters counters_;
   Identifications identifications_;
+  PathMtus path_mtus_;
 };
 
 }  // namespace portolan::pipeline

@@ -42,12 +42,20 @@ class Builder {
     out_.insert(out_.end(), to.bytes.begin(), to.bytes.end());
     out_.insert(out_.end(), from.bytes.begin(), from.bytes.end());
     put(side == pipeline::Side::access ? 0x86dd : 0x0800, 2);
-    if (is_one_of(words_, "/"))
+    if (is_one_of(words_, "icmp6"))
+      icmpv6();
+    else if (is_one_of(words_, "/"))
       outer();
     else
       ipv4(false);
     if (at_ != words_.size()) fail("one word too many: " + words_[at_]);
     out_.insert(out_.end(), padding_, 0xee);
+    return out_;
+  }
+
+  Bytes quoted() {
+    ipv4(true);
+    if (at_ != words_.size()) fail("one word too many: " + words_[at_]);
     return out_;
   }
 
@@ -143,6 +151,30 @@ class Builder {
     if (is_fragment) cut(inner, all.at("frag"));
     out_.insert(out_.end(), option(all, "tail", 0), 0xdd);
     patch(start + 4, option(all, "len", static_cast<uint32_t>(out_.size() - start - outer_bytes)));
+  }
+
+  // An ICMPv6 error about a tunnel packet.
+  void icmpv6() {
+    const size_t start = out_.size();
+    const net::Ipv6 source = take_ipv6();
+    expect(">");
+    const net::Ipv6 destination = take_ipv6();
+    put(0x60000000, 4), put(0, 2), put(58, 1), put(64, 1);
+    out_.insert(out_.end(), source.bytes.begin(), source.bytes.end());
+    out_.insert(out_.end(), destination.bytes.begin(), destination.bytes.end());
+    const size_t message = out_.size();
+    expect("icmp6");
+    put(number(take()), 1), put(number(take()), 1), put(0, 2), put(number(take()), 4);
+    const Options all = options(true);
+    expect("about");
+    const size_t quote = out_.size();
+    outer();
+    if (all.contains("quote")) out_.resize(quote + option(all, "quote", 0));
+    const auto bytes = static_cast<uint32_t>(out_.size() - message);
+    patch(start + 4, bytes);
+    uint32_t sum = 58 + bytes + (all.contains("badcsum") ? 1 : 0);
+    for (size_t at = start + 8; at < start + 40; at += 2) sum += static_cast<uint32_t>(out_[at] << 8 | out_[at + 1]);
+    patch(message + 2, checksum(message, sum));
   }
 
   // Keeps octets FIRST-END of what begins at `inner`, and says so in the fragment header before it (RFC 8200 §4.5).
@@ -329,6 +361,8 @@ Bytes incoming(const Words& words, pipeline::Side side, Variables& variables) {
   const auto at = static_cast<size_t>(side);
   return Builder(words, variables, nullptr).frame(our_macs[at], gateway_macs[at], side);
 }
+
+Bytes quoted(const Words& words, Variables& variables) { return Builder(words, variables, nullptr).quoted(); }
 
 Bytes outgoing(const Words& words, pipeline::Side side, Variables& variables, const Bytes& actual) {
   const auto at = static_cast<size_t>(side);

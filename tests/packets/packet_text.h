@@ -1,10 +1,10 @@
 // Packets as the scripts write them, turned into octets field by field from the RFCs: nothing of the pipeline is used,
 // so a fault there cannot hide here. Stateless; the variables belong to the script that runs.
 //
-//   packet = [to MAC] (frame HEX… | [OUTER /] IPV4)
-//   OUTER  = IPV6 > IPV6 [tc N] [hl N] [dstopt] [limit N] [nh N] [ext HEX] [len N] [tail N] [frag FIRST-END ID] / (IPV4
-//   | raw HEX…) IPV4   = A[:PORT] > A[:PORT] (udp N | tcp FLAGS N | icmp echo|reply ID SEQ N | icmp TYPE CODE [N] |
-//   proto P N)
+//   packet = [to MAC] (frame HEX… | [OUTER /] IPV4 | IPV6 > IPV6 icmp6 TYPE CODE N [quote N] [badcsum] about OUTER /
+//   IPV4) OUTER  = IPV6 > IPV6 [tc N] [hl N] [dstopt] [limit N] [nh N] [ext HEX] [len N] [tail N] [frag FIRST-END ID] /
+//   (IPV4 | raw HEX…) IPV4   = A[:PORT] > A[:PORT] (udp N | tcp FLAGS N | icmp echo|reply ID SEQ N | icmp TYPE CODE [N]
+//   | proto P N)
 //            [ttl N] [tos N] [df] [id N] [frag N|N+|FIRST-END] [opts HEX] [ver N] [ihl N] [len N] [badip] [pad N]
 //            [nocsum] [badcsum] [udplen N] [mss N] [oddmss N] [tcpoff N] [mtu N] [quote N] [extended] [about IPV4]
 // frag FIRST-END: those octets of what the packet would be whole. What leaves from an outside address (on the internet
@@ -33,6 +33,9 @@ inline constexpr net::Mac gateway_macs[] = {{{2, 0, 0, 0, 0xff, 0xa}}, {{2, 0, 0
 Bytes incoming(const Words& words, pipeline::Side side, Variables& variables);
 // The frame that should have left on `side`, to be compared with `actual`.
 Bytes outgoing(const Words& words, pipeline::Side side, Variables& variables, const Bytes& actual);
+
+// An IPv4 packet as its sender sent it and an error quotes it.
+Bytes quoted(const Words& words, Variables& variables);
 
 uint32_t number(const std::string& word);  // decimal or 0x…
 Words split(const std::string& line);

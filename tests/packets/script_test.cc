@@ -4,7 +4,7 @@
 //   config KEY VALUE…; KEY VALUE…      before anything else; `setters` below has the keys
 //   +SECONDS b4|net < PACKET           later by SECONDS, one comes in on a side; << : in one burst with the next
 //   +SECONDS b4|net > PACKET           exactly this must have left
-//   drop VERDICT / punt REASON [mtu N] [pointer N] [code N] / nothing
+//   drop VERDICT / punt REASON [mtu N] [pointer N] [code N] [about IPV4] / nothing
 //   counters NAME N…                   all others must be 0
 //   check $x in A-B | $x == $y | $x != $y | mappings N
 //   pcp B4 ADDRESS:PORT udp|tcp LIFETIME [$a:$p]
@@ -183,18 +183,25 @@ class Run {
     ASSERT_EQ(outcome.fate, Fate::drop) << describe(outcome);
     EXPECT_EQ(nat::verdict_texts[static_cast<size_t>(outcome.context.verdict)].name, verdict);
   }
-  // "punt REASON [mtu N] [pointer N] [code N]": what the control thread answers must still be as it came in.
+  // "punt REASON [mtu N] [pointer N] [code N]": what the control thread answers must still be as it came in, or the
+  // packet it is `about`, perhaps cut short.
   void expect_punt(const Words& words) {
     const Outcome outcome = next();
     ASSERT_EQ(outcome.fate, Fate::punt) << describe(outcome);
     const auto& context = outcome.context;
     EXPECT_EQ(pipeline::punt_texts[static_cast<size_t>(context.punt)].name, words.at(1));
     std::map<std::string, uint32_t> said;
-    for (size_t i = 2; i + 1 < words.size(); i += 2) said[words[i]] = number(words[i + 1]);
+    const auto about = std::ranges::find(words, "about");
+    for (auto word = words.begin() + 2; word < about && word + 1 < words.end(); word += 2)
+      said[*word] = number(word[1]);
     EXPECT_EQ(context.mtu, said["mtu"]);
     EXPECT_EQ(context.pointer, said["pointer"]);
     EXPECT_EQ(context.code, said["code"]);
     const std::string bytes = hex(outcome.bytes);
+    if (about != words.end()) {
+      EXPECT_TRUE(hex(quoted({about + 1, words.end()}, variables_)).starts_with(bytes)) << bytes;
+      return;
+    }
     EXPECT_TRUE(std::ranges::any_of(sent_in_, [&](const Bytes& in) { return hex(in).find(bytes) != bytes.npos; }))
         << bytes;
   }

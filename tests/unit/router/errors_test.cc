@@ -82,6 +82,38 @@ TEST_F(Errors, DSL_005_011_the_outer_header_is_the_one_of_every_packet_in_the_so
   EXPECT_EQ(frame.size(), 14 + 40 + 8 + inner);
 }
 
+TEST_F(Errors, DSL_033_040_041_an_error_from_inside_the_tunnel_reaches_the_sender_as_one_of_ours) {
+  struct Row {
+    uint8_t code;
+    uint16_t mtu;
+  };
+  for (const auto& [code, mtu] : {Row{1, 0}, Row{4, 1360}}) {
+    const Octets packet = ipv4(to_pool(), Octets(1'432));
+    const Octets cut(packet.begin(), packet.begin() + 28);  // all that a router may quote
+    Context context;
+    context.side = Side::access, context.punt = Punt::tunnel_error, context.code = code, context.mtu = mtu;
+    EXPECT_EQ(handle(cut, context), Outcome::error_sent);
+    const Ip4 error{.source = std::string(our_ipv4), .destination = std::string(remote), .protocol = 1, .tos = 0xb8};
+    EXPECT_EQ(take_sent(),
+              (std::vector<Sent>{{Side::internet, ethernet(internet_gateway_mac, our_internet_mac, type_ipv4,
+                                                           ipv4(error, icmp(3, code, mtu, cut)))}}));
+    EXPECT_EQ(handle(Octets(cut.begin(), cut.end() - 1), context), Outcome::malformed);
+  }
+}
+
+TEST_F(Errors, DSL_042_043_044_errors_from_inside_the_tunnel_are_errors_like_any_other) {
+  Context context;
+  context.side = Side::access, context.punt = Punt::tunnel_error, context.code = 1;
+  EXPECT_EQ(handle(ipv4(to_pool(), Octets(1'172)), context), Outcome::error_sent);
+  EXPECT_EQ(sent.back().frame.size(), 14U + 576);
+  Ip4 hairpinned = to_pool();
+  hairpinned.source = "192.0.2.4";
+  EXPECT_EQ(handle(ipv4(hairpinned, Octets(20)), context), Outcome::error_not_due);
+  for (int i = 0; i < 100; ++i) handle(ipv4(to_pool(), Octets(20)), context);
+  EXPECT_EQ(count(Outcome::error_sent), 10U);
+  EXPECT_EQ(count(Outcome::error_rate_limited), 91U);
+}
+
 TEST_F(Errors, ethernet_padding_is_not_quoted) {
   EXPECT_EQ(inbound(Punt::ttl_expired, ipv4(to_pool(1), Octets(8)) + Octets(18, 0xee)), Outcome::error_sent);
   EXPECT_EQ(sent.back().frame.size(), 14U + 28 + 28);
