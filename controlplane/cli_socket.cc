@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <grp.h>
 #include <optional>
+#include <poll.h>
 #include <set>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -53,6 +54,42 @@ Access access_of(stream_protocol::socket& socket) {
   return peer.uid == 0 || peer.uid == geteuid() ? Access::change : Access::view;
 }
 
+// Who made the socket that is there.
+struct Predecessor {
+  enum Who : uint8_t {
+    gone,     // nobody listens any more
+    answers,  // a portoland that serves
+    silent,   // somebody listens, and is starting or stuck
+    dying,    // was killed: the kernel takes connections for it until it has buried it, then ends them unanswered
+    unknown,
+  };
+  Who who = unknown;
+  int error = 0;
+};
+
+Predecessor ask(const std::string& path, std::chrono::steady_clock::time_point deadline) {
+  const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  Predecessor found;
+  if (::connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    found = {errno == ECONNREFUSED || errno == ENOENT ? Predecessor::gone : Predecessor::unknown, errno};
+  } else {
+    using std::chrono::milliseconds;
+    const auto left = std::chrono::duration_cast<milliseconds>(deadline - std::chrono::steady_clock::now());
+    pollfd waiting{probe, POLLIN, 0};
+    char byte = 0;
+    found.who = Predecessor::dying;
+    if (::send(probe, "\n", 1, MSG_NOSIGNAL) == 1 && ::poll(&waiting, 1, static_cast<int>(left.count())) == 0)
+      found.who = Predecessor::silent;
+    else if (::recv(probe, &byte, 1, MSG_DONTWAIT) == 1)
+      found.who = Predecessor::answers;
+  }
+  ::close(probe);
+  return found;
+}
+
 }  // namespace
 
 class CliSocket::Server : public std::enable_shared_from_this<Server> {
@@ -67,6 +104,7 @@ class CliSocket::Server : public std::enable_shared_from_this<Server> {
  private:
   class Session;
 
+  bool make_room(Access access);
   std::optional<std::string> make_way() const;
   std::optional<std::string> hand_over() const;
 
@@ -87,10 +125,17 @@ class CliSocket::Server::Session : public std::enable_shared_from_this<Session> 
         server_(std::move(server)),
         access_(access_of(socket_)) {}
 
+  [[nodiscard]] Access access() const { return access_; }
+  // Since when it has waited for a request; none while one is answered.
+  [[nodiscard]] std::optional<asio::steady_timer::time_point> idle_since() const { return idle_since_; }
   void read_request();
   void refuse(Reply reply) {  // say why, and close
     closing_ = true;
     start(std::move(reply));
+  }
+  void end() {
+    close();
+    server_->sessions_.erase(shared_from_this());
   }
   void close() {
     error_code ignored;
@@ -103,10 +148,6 @@ class CliSocket::Server::Session : public std::enable_shared_from_this<Session> 
   void start(Reply reply);
   void go_on();
   void write();
-  void end() {
-    close();
-    server_->sessions_.erase(shared_from_this());
-  }
   void end_after(std::chrono::milliseconds time);
 
   stream_protocol::socket socket_;
@@ -116,6 +157,7 @@ class CliSocket::Server::Session : public std::enable_shared_from_this<Session> 
   std::string in_;   // what was read and not yet answered, at most request_bytes_max
   std::string out_;  // being written
   Reply reply_;      // being answered
+  std::optional<asio::steady_timer::time_point> idle_since_;
   bool closing_ = false;
 };
 
@@ -129,6 +171,7 @@ void CliSocket::Server::Session::end_after(std::chrono::milliseconds time) {
 }
 
 void CliSocket::Server::Session::read_request() {
+  idle_since_ = asio::steady_timer::clock_type::now();
   end_after(server_->options_.idle_max);
   asio::async_read_until(
       socket_, asio::dynamic_buffer(in_, request_bytes_max), '\n',
@@ -153,6 +196,7 @@ void CliSocket::Server::Session::answer(std::string_view line) {
 }
 
 void CliSocket::Server::Session::start(Reply reply) {
+  idle_since_.reset();
   timer_.cancel();  // how long a command works is not the client's doing
   reply_ = std::move(reply);
   go_on();
@@ -202,9 +246,8 @@ void CliSocket::Server::accept() {
         if (!cancelled && self->acceptor_.is_open()) self->accept();
       });
     }
-    const bool full = self->sessions_.size() >= self->options_.clients_max;
     auto session = std::make_shared<Session>(std::move(socket), self);
-    if (full) {
+    if (!self->make_room(session->access())) {
       session->refuse(error_reply(Code::too_many_clients, std::to_string(self->options_.clients_max) +
                                                               " clients are connected, which is the limit; close one"));
     } else {
@@ -213,6 +256,21 @@ void CliSocket::Server::accept() {
     }
     self->accept();
   });
+}
+
+// False if all places are taken. Whoever may change things takes the place of the client idle longest, so that no
+// number of forgotten sessions keeps root out.
+bool CliSocket::Server::make_room(Access access) {
+  if (sessions_.size() < options_.clients_max) return true;
+  if (access != Access::change) return false;
+  std::shared_ptr<Session> idlest;
+  for (const auto& session : sessions_) {
+    if (!session->idle_since()) continue;
+    const auto rank = [](const Session& each) { return std::pair(each.access(), *each.idle_since()); };
+    if (!idlest || rank(*session) < rank(*idlest)) idlest = session;
+  }
+  if (idlest) idlest->end();
+  return idlest != nullptr;
 }
 
 void CliSocket::Server::close() {
@@ -232,16 +290,23 @@ std::optional<std::string> CliSocket::Server::make_way() const {
   struct stat there {};
   if (lstat(options_.path.c_str(), &there) != 0) return std::nullopt;
   if (!S_ISSOCK(there.st_mode)) return "exists and is not a socket; remove it or choose another path";
-  const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  options_.path.copy(address.sun_path, sizeof address.sun_path - 1);
-  const int connected = ::connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address);
-  const int why = errno;
-  ::close(probe);
-  if (connected == 0) return "another portoland answers there; stop it or choose another path";
-  if (why != ECONNREFUSED) return std::string("is taken, and cannot be asked by whom: ") + std::strerror(why);
-  if (unlink(options_.path.c_str()) != 0) return std::string("cannot be replaced: ") + std::strerror(errno);
+  const auto deadline = std::chrono::steady_clock::now() + options_.predecessor_max;
+  auto found = ask(options_.path, deadline);
+  while (found.who == Predecessor::dying && std::chrono::steady_clock::now() < deadline)
+    found = ask(options_.path, deadline);
+  switch (found.who) {
+    case Predecessor::answers:
+      return "another portoland answers there; stop it or choose another path";
+    case Predecessor::silent:
+    case Predecessor::dying:
+      return "another portoland holds it and does not answer; stop it or choose another path";
+    case Predecessor::unknown:
+      return std::string("is taken, and cannot be asked by whom: ") + std::strerror(found.error);
+    case Predecessor::gone:
+      break;
+  }
+  if (unlink(options_.path.c_str()) != 0 && errno != ENOENT)
+    return std::string("cannot be replaced: ") + std::strerror(errno);
   return std::nullopt;
 }
 
@@ -282,7 +347,7 @@ net::Result<CliSocket, std::string> CliSocket::open(asio::io_context& io, const 
                                                     CliOptions options) {
   const auto path = options.path;
   auto server = std::make_shared<Server>(io, commands, std::move(options));
-  if (const auto problem = server->listen()) return tl::unexpected("cli.socket " + path + ": " + *problem);
+  if (const auto problem = server->listen()) return tl::unexpected(path + ": " + *problem);
   server->accept();
   return CliSocket(std::move(server));
 }

@@ -1,4 +1,5 @@
 // The command line's socket: reply.h's protocol for a bounded number of clients, on the control thread's io_context.
+// When all places are taken, a client that may change things gets that of the one idle longest.
 // Sessions belong to that thread and last no longer than the CliSocket; the file is removed with it.
 #pragma once
 
@@ -20,8 +21,9 @@ struct CliOptions {
   std::string path;
   std::string group;  // empty: left as it is
   size_t clients_max = 16;
-  std::chrono::milliseconds idle_max{600'000};  // without a request
-  std::chrono::milliseconds stall_max{60'000};  // with output the client does not read
+  std::chrono::milliseconds idle_max{600'000};       // without a request
+  std::chrono::milliseconds stall_max{60'000};       // with output the client does not read
+  std::chrono::milliseconds predecessor_max{5'000};  // that a killed portoland may take to be gone
 };
 
 class CliSocket {

@@ -4,9 +4,11 @@
 #include <atomic>
 #include <fstream>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <thread>
 #include <unistd.h>
 #include <vector>
 
@@ -96,6 +98,10 @@ class RawClient {
   ~RawClient() { ::close(socket_); }
   void say(std::string_view bytes) const {
     EXPECT_EQ(::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
+  }
+  void wait() const {  // until the server has said something
+    char byte = 0;
+    EXPECT_EQ(::recv(socket_, &byte, 1, MSG_PEEK), 1);
   }
   void finish() const { ::shutdown(socket_, SHUT_WR); }
   std::string hear_all() const {
@@ -188,13 +194,14 @@ TEST_F(CliSocketTest, one_client_too_many_is_told_so) {
   each.clients_max = 2;
   const CliServerThread server(commands_, each);
   {
-    auto first = client();
-    auto second = client();
-    ask(first, "echo");
-    ask(second, "echo");
+    const RawClient first(socket_path());
+    const RawClient second(socket_path());
+    for (const auto* busy : {&first, &second}) {
+      busy->say("many\n");
+      busy->wait();
+    }
     auto third = client();
     EXPECT_EQ(ask(third, "echo").code, Code::too_many_clients);
-    EXPECT_EQ(ask(first, "echo yes").output, "yes\n");
   }
   // Both places are free again once the server has seen the ends; until then a client is told and may try again.
   Code code = Code::too_many_clients;
@@ -203,6 +210,19 @@ TEST_F(CliSocketTest, one_client_too_many_is_told_so) {
     code = ask(next, "echo").code;
   }
   EXPECT_EQ(code, Code::done);
+}
+
+TEST_F(CliSocketTest, forgotten_clients_do_not_keep_root_out) {
+  const CliServerThread server(commands_, options());
+  std::vector<CliClient> idle;
+  for (size_t i = 0; i < options().clients_max; ++i) {
+    idle.push_back(client());
+    ask(idle.back(), "echo");
+  }
+  auto root = client();
+  EXPECT_EQ(ask(root, "echo in").output, "in\n");
+  EXPECT_FALSE(idle.front().request("echo", [](std::string_view) { return true; })) << "idle longest, let go";
+  EXPECT_EQ(ask(idle.back(), "echo still").output, "still\n");
 }
 
 TEST_F(CliSocketTest, a_client_that_leaves_in_the_middle_harms_nobody) {
@@ -255,10 +275,44 @@ TEST_F(CliSocketTest, a_live_server_is_not_pushed_aside) {
   boost::asio::io_context io;
   const auto second = CliSocket::open(io, commands_, options());
   ASSERT_FALSE(second);
-  EXPECT_EQ(second.error(),
-            "cli.socket " + socket_path() + ": another portoland answers there; stop it or choose another path");
+  EXPECT_EQ(second.error(), socket_path() + ": another portoland answers there; stop it or choose another path");
   auto each = client();
   EXPECT_EQ(ask(each, "echo first").output, "first\n");
+}
+
+// As the kernel behaves while it buries a killed process: connections are taken, and end when the socket is closed.
+TEST_F(CliSocketTest, a_killed_server_that_is_not_buried_yet_is_waited_for) {
+  const int dying = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  socket_path().copy(address.sun_path, sizeof address.sun_path - 1);
+  ASSERT_EQ(::bind(dying, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(::listen(dying, 8), 0);
+  std::thread burial([dying] {
+    pollfd asked{dying, POLLIN, 0};
+    EXPECT_EQ(::poll(&asked, 1, 10'000), 1);
+    ::close(dying);
+  });
+  const CliServerThread server(commands_, options());
+  burial.join();
+  auto each = client();
+  EXPECT_EQ(ask(each, "echo new").output, "new\n");
+}
+
+TEST_F(CliSocketTest, a_server_that_says_nothing_is_not_pushed_aside_either) {
+  const int silent = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  socket_path().copy(address.sun_path, sizeof address.sun_path - 1);
+  ASSERT_EQ(::bind(silent, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(::listen(silent, 8), 0);
+  boost::asio::io_context io;
+  auto each = options();
+  each.predecessor_max = std::chrono::milliseconds(10);
+  const auto second = CliSocket::open(io, commands_, each);
+  ASSERT_FALSE(second);
+  EXPECT_NE(second.error().find("does not answer"), std::string::npos) << second.error();
+  ::close(silent);
 }
 
 TEST_F(CliSocketTest, another_kind_of_file_is_left_alone) {
