@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "controlplane/base_commands.h"
+#include "controlplane/change_commands.h"
 #include "controlplane/engine_settings.h"
 #include "controlplane/operator_commands.h"
 #include "dataplane/net/text.h"
@@ -15,11 +16,6 @@ namespace {
 constexpr size_t punts_per_round = 64, handlers_per_round = 64;
 constexpr auto first_answer_max = std::chrono::seconds(5);  // of a gateway after the start, before it is worth a word
 constexpr auto idle_wait = std::chrono::microseconds(500);  // a punted packet's longest wait while nothing else goes on
-
-uint64_t now_ms() {
-  using namespace std::chrono;
-  return static_cast<uint64_t>(duration_cast<milliseconds>(steady_clock::now().time_since_epoch()).count());
-}
 
 io::DataplaneSettings dataplane_settings(const Config& config, const Say& say) {
   io::DataplaneSettings settings;
@@ -44,10 +40,20 @@ std::string setting_at_fault(const Config& config, const std::string& error) {
   return error.find("cores") != error.npos ? "dataplane.cores" : "dataplane.eal";
 }
 
+// The setting's name stands before the text, so words that only repeat it go.
+StartError dataplane_error(const Config& config, std::string_view text) {
+  StartError error{setting_at_fault(config, std::string(text)), {}};
+  for (const std::string_view repeated : {"access ", "internet ", "device ", "cores "})
+    if (text.starts_with(repeated) && !text.starts_with("access and ")) text.remove_prefix(repeated.size());
+  error.text = text;
+  return error;
+}
+
 }  // namespace
 
-net::Result<std::unique_ptr<Aftr>, StartError> Aftr::start(std::shared_ptr<const Config> config, Say say) {
-  std::unique_ptr<Aftr> aftr(new Aftr(std::move(config), std::move(say)));
+net::Result<std::unique_ptr<Aftr>, StartError> Aftr::start(std::shared_ptr<const Config> config, std::string file,
+                                                           Voice voice) {
+  std::unique_ptr<Aftr> aftr(new Aftr(std::move(config), std::move(file), std::move(voice)));
   if (auto started = aftr->start_all(); !started) return tl::unexpected(std::move(started.error()));
   return aftr;
 }
@@ -55,55 +61,74 @@ net::Result<std::unique_ptr<Aftr>, StartError> Aftr::start(std::shared_ptr<const
 net::Result<void, StartError> Aftr::start_all() {
   add_base_commands(commands_, [this] { return config_; });
   add_operator_commands(commands_, *this);
+  add_change_commands(commands_, *this);
   auto cli = CliSocket::open(io_, commands_, {config_->cli.socket, config_->cli.group});
   if (!cli) return tl::unexpected(StartError{"cli.socket", cli.error()});
   cli_ = std::move(*cli);  // first: of two portolands with one configuration the second stops here
 
-  auto shards = open_shards(*config_, clock_.now_s(), say_);
+  if (auto watching = start_watch(); !watching) return watching;
+  auto shards = open_shards(*config_, clock_.now_s(), watch_.voice().say);
   if (!shards) return tl::unexpected(StartError{"dataplane.state-dir", shards.error()});
   shards_ = std::move(*shards);
+  watch_.record_restored(shards_);
   say_what_was_restored();
 
-  auto dataplane = io::Dataplane::open(dataplane_settings(*config_, say_));
-  if (!dataplane) return tl::unexpected(StartError{setting_at_fault(*config_, dataplane.error()), dataplane.error()});
+  auto dataplane = io::Dataplane::open(dataplane_settings(*config_, watch_.voice().say));
+  if (!dataplane) return tl::unexpected(dataplane_error(*config_, dataplane.error()));
   dataplane_ = std::move(*dataplane);
 
-  snapshot_ = snapshot_of(*config_, dataplane_->mac(Side::access), dataplane_->mac(Side::internet));
+  snapshot_ = std::make_shared<pipeline::Snapshot>(
+      snapshot_of(*config_, dataplane_->mac(Side::access), dataplane_->mac(Side::internet)));
   injector_ = std::make_unique<Injector>(*dataplane_);
   translator_ = std::make_unique<Translator>(*dataplane_);
-  pcp_ =
-      std::make_unique<PcpFront>(pcp_settings(*config_), snapshot_, *translator_, [this] { return uint64_t{now_s()}; });
-  router_ = std::make_unique<Router>(snapshot_, gateways_, *injector_, *pcp_, now_ms());
+  pcp_ = std::make_unique<PcpFront>(pcp_settings(*config_), *snapshot_, *translator_,
+                                    [this] { return uint64_t{now_s()}; });
+  router_ = std::make_unique<Router>(*snapshot_, gateways_, *injector_, *pcp_, now_ms());
   pcp_->set_router(*router_);
   std::vector<nat::Shard*> shard_pointers;
   for (const auto& shard : shards_) shard_pointers.push_back(shard.get());
-  if (auto running = dataplane_->run(shard_pointers, gateways_, snapshot_, clock_); !running)
-    return tl::unexpected(StartError{setting_at_fault(*config_, running.error()), running.error()});
+  if (auto running = dataplane_->run(shard_pointers, gateways_, *snapshot_, clock_); !running)
+    return tl::unexpected(dataplane_error(*config_, running.error()));
   return {};
 }
 
-void Aftr::say_what_was_restored() const {
+net::Result<void, StartError> Aftr::start_watch() {
+  auto sink = Watch::opened_sink(*config_);
+  if (!sink) return tl::unexpected(StartError{"log.events-target", sink.error()});
+  watch_.use(config_, std::move(*sink));
+  return {};
+}
+
+void Aftr::say_what_was_restored() {
   uint64_t restored = 0, ended = 0;
   for (const auto& shard : shards_) {
     restored += shard->counters().restored.read();
     ended += shard->counters().dropped_at_restore.read();
   }
   if (restored + ended == 0) return;
-  say_(std::to_string(restored) + " mappings taken over from before, " + std::to_string(ended) +
-       " ended because they were cut short or are no longer allowed");
+  watch_.say(std::to_string(restored) + " mappings taken over from before, " + std::to_string(ended) +
+             " ended because they were cut short or are no longer allowed");
 }
 
 Aftr::~Aftr() {
   cli_.reset();
   if (dataplane_) dataplane_->stop();  // before the shards and the snapshot, which workers use, are gone
+  while (watch_.drain(shards_, now_s(), now_ms()) > 0) continue;
+  watch_.end();
+}
+
+uint64_t Aftr::now_ms() {
+  using namespace std::chrono;
+  return static_cast<uint64_t>(duration_cast<milliseconds>(steady_clock::now().time_since_epoch()).count());
 }
 
 std::chrono::seconds Aftr::uptime() const {
   return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - started_);
 }
 
-void Aftr::run(const std::atomic<bool>& stop) {
-  while (!stop.load(std::memory_order_relaxed)) {
+void Aftr::run(Signals& signals) {
+  while (!signals.stop.load(std::memory_order_relaxed)) {
+    if (signals.reload.exchange(false)) reload();
     if (!round()) io_.run_for(idle_wait);
     if (io_.stopped()) io_.restart();
   }
@@ -116,6 +141,7 @@ bool Aftr::round() {
       [&](std::span<const uint8_t> frame, const pipeline::Context& context) { router_->handle(frame, context, now); },
       punts_per_round);
   done += translator_->poll();
+  done += watch_.drain(shards_, now_s(), now);
   // Not poll(): a command that waits for a worker asks again and again, and would never let the result in.
   for (size_t i = 0; i < handlers_per_round && io_.poll_one() > 0; ++i) ++done;
   if (now >= router_->next_tick_ms()) router_->tick(now);
@@ -123,6 +149,7 @@ bool Aftr::round() {
     next_second_ms_ = now + 1'000;
     pcp_->tick();
     watch_gateways();
+    watch_.look(shards_, *dataplane_, pcp_->server(), now);
   }
   return done > 0;
 }
@@ -134,8 +161,10 @@ void Aftr::watch_gateways() {
     if (told == answers || (!told && !answers && uptime() < first_answer_max)) continue;
     told = answers;
     const std::string name = std::string(to_text(gateway.side)) + " gateway " + net::to_text_unmapped(gateway.address);
-    say_(answers ? name + " is at " + net::to_text(*gateway.mac)
-                 : name + " does not answer; packets that way are dropped until it does");
+    if (answers)
+      watch_.say(name + " is at " + net::to_text(*gateway.mac));
+    else
+      watch_.warn(name + " does not answer; packets that way are dropped until it does");
   }
 }
 

@@ -13,10 +13,12 @@
 #include "controlplane/cli_socket.h"
 #include "controlplane/command.h"
 #include "controlplane/config.h"
+#include "controlplane/config_difference.h"
 #include "controlplane/pcp_front.h"
 #include "controlplane/router/router.h"
 #include "controlplane/state_dir.h"
 #include "controlplane/translator.h"
+#include "controlplane/watch.h"
 #include "dataplane/io/dataplane.h"
 
 namespace portolan::control {
@@ -26,14 +28,26 @@ struct StartError {
   std::string text;     // what is wrong, and the way out
 };
 
+struct Signals {  // set by handlers
+  std::atomic<bool> stop = false, reload = false;
+};
+
 class Aftr {
  public:
-  // Starts everything or nothing. `say` is told, now and later, what an operator should know.
-  static net::Result<std::unique_ptr<Aftr>, StartError> start(std::shared_ptr<const Config> config, Say say);
+  // Starts everything or nothing; `file` is where the configuration came from, for reload().
+  static net::Result<std::unique_ptr<Aftr>, StartError> start(std::shared_ptr<const Config> config, std::string file,
+                                                              Voice voice);
   ~Aftr();
 
-  // Serves until `stop` is set. Called by the thread that called start().
-  void run(const std::atomic<bool>& stop);
+  // Serves until it shall stop. Called by the thread that called start().
+  void run(Signals& signals);
+
+  struct Reloaded {
+    std::vector<std::string> errors;  // one line each, with the way out; if there are any, nothing was changed
+    std::vector<Change> changes;
+  };
+  // Reads the file again and takes it over whole, or not at all; says which.
+  Reloaded reload();
 
   // What the commands show.
   [[nodiscard]] const Config& config() const { return *config_; }
@@ -41,7 +55,8 @@ class Aftr {
   [[nodiscard]] const io::Dataplane& dataplane() const { return *dataplane_; }
   [[nodiscard]] const Router& router() const { return *router_; }
   [[nodiscard]] const PcpFront& pcp() const { return *pcp_; }
-  [[nodiscard]] const pipeline::Snapshot& snapshot() const { return snapshot_; }
+  [[nodiscard]] const pipeline::Snapshot& snapshot() const { return *snapshot_; }
+  [[nodiscard]] const Watch& watch() const { return watch_; }
   [[nodiscard]] uint32_t now_s() const { return clock_.now_s(); }
   [[nodiscard]] std::chrono::seconds uptime() const;
   // What they do. False: the worker's ring is full.
@@ -58,17 +73,22 @@ class Aftr {
     io::Dataplane& dataplane_;
   };
 
-  Aftr(std::shared_ptr<const Config> config, Say say) : config_(std::move(config)), say_(std::move(say)) {}
+  Aftr(std::shared_ptr<const Config> config, std::string file, Voice voice)
+      : config_(std::move(config)), file_(std::move(file)), watch_(std::move(voice)) {}
   net::Result<void, StartError> start_all();
-  void say_what_was_restored() const;
+  net::Result<void, StartError> start_watch();
+  void say_what_was_restored();
+  void take_over(std::shared_ptr<const Config> config, std::unique_ptr<LineSink> sink);
+  [[nodiscard]] static uint64_t now_ms();  // of a steady clock
   bool round();
   void watch_gateways();
 
   std::shared_ptr<const Config> config_;
-  Say say_;
+  const std::string file_;
+  Watch watch_;
   io::Clock clock_;
   pipeline::Gateways gateways_;
-  pipeline::Snapshot snapshot_;
+  std::shared_ptr<const pipeline::Snapshot> snapshot_;
   Shards shards_;
   std::unique_ptr<io::Dataplane> dataplane_;
   std::unique_ptr<Injector> injector_;
@@ -80,7 +100,7 @@ class Aftr {
   std::optional<CliSocket> cli_;
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   uint64_t next_second_ms_ = 0;
-  std::array<std::optional<bool>, 2> gateway_answers_;  // by Side: as say_ was last told
+  std::array<std::optional<bool>, 2> gateway_answers_;  // by Side: as was last said
 };
 
 }  // namespace portolan::control

@@ -31,6 +31,7 @@ struct MssClamp {
 enum class Filtering : uint8_t { endpoint_independent, address_dependent, address_and_port_dependent };  // RFC 4787 §5
 enum class DfPolicy : uint8_t { icmp, outer_fragment };  // RFC 2473 §7.2(a), RFC 6333 §6.3
 enum class LogLevel : uint8_t { debug, info, warning, error };
+enum class LogEvents : uint8_t { off, blocks };  // which records are kept (RFC 7768 §2)
 
 // A number below 256 or nothing, written "off".
 using OptionalOctet = std::optional<uint8_t>;
@@ -124,6 +125,9 @@ struct Config {
   struct Log {
     LogLevel level = LogLevel::info;
     LogTarget target;
+    LogEvents events = LogEvents::blocks;
+    std::optional<LogTarget> events_target;  // none: log.target
+    uint32_t high_threshold_percent = 80;
   } log;
 };
 

@@ -5,7 +5,9 @@
 #include <functional>
 #include <utility>
 
+#include "controlplane/command_subscriber.h"
 #include "controlplane/show_counters.h"
+#include "controlplane/subscriber_view.h"
 #include "dataplane/net/text.h"
 
 namespace portolan::control {
@@ -65,31 +67,16 @@ std::string_view state_text(const Mapping& mapping) {
   return mapping.protocol == net::Protocol::tcp ? texts[static_cast<size_t>(mapping.tcp_state)] : "-";
 }
 
-// "2001:db8:b:100::/56", or an address in it: the subscriber, masked as shards know him. Another length is no
-// subscriber.
-std::optional<net::Ipv6> parse_subscriber(const Aftr& aftr, std::string_view text) {
-  const unsigned length = aftr.config().softwire.subscriber_prefix_length;
-  if (text.find('/') != text.npos) {
-    const auto prefix = net::parse_ipv6_prefix(text);
-    return prefix && prefix->length == length ? std::optional(prefix->address) : std::nullopt;
-  }
-  const auto address = net::parse_ipv6(text);
-  return address ? std::optional(net::masked(*address, length)) : std::nullopt;
+// "mapping table high, port blocks full"; empty: none.
+std::string alarms_text(const Aftr& aftr) {
+  std::string text;
+  for (const auto& alarm : aftr.watch().alarms())
+    text += (text.empty() ? "" : ", ") + alarm.name + " " + std::string(to_text(alarm.state));
+  return text;
 }
-
-std::string subscriber_text(const Aftr& aftr, const net::Ipv6& prefix) {
-  return to_text(net::Ipv6Prefix{prefix, static_cast<uint8_t>(aftr.config().softwire.subscriber_prefix_length)});
-}
-
-Reply bad_subscriber(std::string_view text) {
-  return error_reply(Code::bad_argument, "'" + std::string(text) +
-                                             "' is not a subscriber: give his prefix as show "
-                                             "subscribers does, or an address in it");
-}
-
-// ------------------------------------------------------------------------------------------------ show
 
 Reply show_status(const Aftr& aftr, const Request& request) {
+  const EventLog* events = aftr.watch().event_log();
   uint64_t live = 0, held = 0, subscribers = 0, blocks = 0, blocks_free = 0, dropped = 0, received = 0;
   for (const auto& shard : aftr.shards()) {
     live += shard->mappings_live();
@@ -116,7 +103,9 @@ Reply show_status(const Aftr& aftr, const Request& request) {
                                 {"packets_received", received},
                                 {"packets_dropped", dropped},
                                 {"pcp_mappings", uint64_t{aftr.pcp().server().size()}},
-                                {"pcp_epoch_s", uint64_t{aftr.pcp().server().epoch_s(aftr.pcp().now_s())}}});
+                                {"pcp_epoch_s", uint64_t{aftr.pcp().server().epoch_s(aftr.pcp().now_s())}},
+                                {"records_lost", events ? events->lost() : 0},
+                                {"alarms", alarms_text(aftr)}});
 }
 
 Reply show_workers(const Aftr& aftr, const Request& request) {
@@ -146,38 +135,29 @@ Reply show_workers(const Aftr& aftr, const Request& request) {
                      std::move(rows));
 }
 
-std::string blocks_text(const Aftr& aftr, const nat::Shard& shard, unsigned worker, const nat::Subscriber& subscriber) {
-  const uint32_t block_ports = aftr.config().pool.block_ports;
-  const nat::PortRange ports = shard.policy().pool.local_ports(worker);
-  const uint32_t per_address = ports.count() / block_ports;
+std::string blocks_text(const nat::Shard& shard, const nat::Subscriber& subscriber) {
   std::string text;
   for (uint8_t i = 0; i < std::min(subscriber.block_count, nat::Subscriber::blocks_capacity); ++i) {
-    const uint32_t first = ports.low + subscriber.blocks[i] % per_address * block_ports;
-    text += (text.empty() ? "" : ",") + std::to_string(first) + "-" + std::to_string(first + block_ports - 1);
+    const nat::PortRange ports = ports_of_block(shard, subscriber.blocks[i]);
+    text += (text.empty() ? "" : ",") + std::to_string(ports.low) + "-" + std::to_string(ports.high);
   }
   return text;
 }
 
-net::Ipv4 outside_address(const nat::Shard& shard, unsigned worker, const nat::Subscriber& subscriber) {
-  const nat::Pool& pool = shard.policy().pool;
-  return pool.address_of(pool.number_of_local(worker, subscriber.local_address));
-}
-
 Reply show_subscribers(const Aftr& aftr, const Request& request) {
   if (!request.args.empty()) return error_reply(Code::bad_argument, "show subscribers takes no words");
-  return table_reply(
-      request,
-      {{"subscriber", false, 24},
-       {"outside_address", false, 15},
-       {"port_blocks", false, 24},
-       {"mappings", true},
-       {"worker", true}},
-      walk_subscribers(
-          aftr, [&aftr](Row& row, const nat::Shard& shard, unsigned worker, const nat::Subscriber& subscriber) {
-            row = {subscriber_text(aftr, subscriber.prefix), to_text(outside_address(shard, worker, subscriber)),
-                   blocks_text(aftr, shard, worker, subscriber), uint64_t{subscriber.mappings}, uint64_t{worker}};
-            return true;
-          }));
+  return table_reply(request,
+                     {{"subscriber", false, 24},
+                      {"outside_address", false, 15},
+                      {"port_blocks", false, 24},
+                      {"mappings", true},
+                      {"worker", true}},
+                     walk_subscribers(aftr, [&aftr](Row& row, const nat::Shard& shard, unsigned worker,
+                                                    const nat::Subscriber& subscriber) {
+                       row = {subscriber_text(aftr, subscriber.prefix), to_text(outside_address(shard, subscriber)),
+                              blocks_text(shard, subscriber), uint64_t{subscriber.mappings}, uint64_t{worker}};
+                       return true;
+                     }));
 }
 
 // What a mapping must be like to be shown; empty: anything.
@@ -250,14 +230,13 @@ Reply show_pools(const Aftr& aftr, const Request& request) {
   const auto prefixes = pool.prefixes();
   std::vector<Use> uses(prefixes.size());
   Row row;
-  auto subscribers =
-      walk_subscribers(aftr, [&](Row&, const nat::Shard& shard, unsigned worker, const nat::Subscriber& s) {
-        const net::Ipv4 address = outside_address(shard, worker, s);
-        for (size_t i = 0; i < prefixes.size(); ++i)
-          if (net::contains(prefixes[i], address))
-            ++uses[i].subscribers, uses[i].blocks += s.block_count, uses[i].mappings += s.mappings;
-        return false;
-      });
+  auto subscribers = walk_subscribers(aftr, [&](Row&, const nat::Shard& shard, unsigned, const nat::Subscriber& s) {
+    const net::Ipv4 address = outside_address(shard, s);
+    for (size_t i = 0; i < prefixes.size(); ++i)
+      if (net::contains(prefixes[i], address))
+        ++uses[i].subscribers, uses[i].blocks += s.block_count, uses[i].mappings += s.mappings;
+    return false;
+  });
   while (subscribers(row) != Step::end) continue;  // bounded by max-subscribers
   std::vector<Row> rows;
   for (size_t i = 0; i < prefixes.size(); ++i) {
@@ -325,53 +304,11 @@ Reply show_pcp(const Aftr& aftr, const Request& request) {
       std::move(rows));
 }
 
-// ------------------------------------------------------------------------------------------------ clear
-
-// Hands a command to the owner worker; the reply's last line comes when its result has.
-Reply run_on_owner(Aftr& aftr, const nat::Command& command,
-                   std::function<void(const nat::CommandResult&, std::string&)> say) {
-  struct Waiting {
-    bool done = false;
-    std::string text;
-  };
-  auto waiting = std::make_shared<Waiting>();
-  const bool taken = aftr.submit(command, [waiting, say = std::move(say)](const nat::CommandResult& result) {
-    say(result, waiting->text);
-    waiting->done = true;
-  });
-  if (!taken) return error_reply(Code::failed, "the worker's command ring is full; try again");
-  Reply reply;
-  reply.output = [waiting, told = false](std::string& chunk) mutable {
-    if (!waiting->done) return true;  // not yet
-    if (told) return false;
-    chunk += waiting->text + "\n";
-    told = true;
-    return false;
-  };
-  return reply;
-}
-
-Reply clear_subscriber(Aftr& aftr, const Request& request) {
-  if (request.args.size() != 1)
-    return error_reply(Code::bad_argument, "needs one PREFIX; usage: clear subscriber PREFIX");
-  const auto subscriber = parse_subscriber(aftr, request.args[0]);
-  if (!subscriber) return bad_subscriber(request.args[0]);
-  nat::Command command;
-  command.verb = nat::Command::Verb::clear_subscriber;
-  command.key.subscriber = *subscriber;
-  return run_on_owner(aftr, command,
-                      [&aftr, json = request.json, prefix = *subscriber](const auto& result, std::string& text) {
-                        if (result.status == nat::CommandResult::Status::unknown && !json) {
-                          text = subscriber_text(aftr, prefix) + ": no such subscriber; show subscribers lists them";
-                          return;
-                        }
-                        const size_t explicit_ones = aftr.subscriber_cleared(prefix);
-                        text = json ? "{\"subscriber\":\"" + subscriber_text(aftr, prefix) +
-                                          "\",\"mappings_ended\":" + std::to_string(result.ended) +
-                                          ",\"pcp_mappings_ended\":" + std::to_string(explicit_ones) + "}"
-                                    : subscriber_text(aftr, prefix) + ": " + std::to_string(result.ended) +
-                                          " mappings ended, " + std::to_string(explicit_ones) + " of them made by PCP";
-                      });
+Reply show_events(const Aftr& aftr, const Request& request) {
+  std::vector<Row> rows;
+  for (const auto& entry : aftr.watch().history().entries())
+    rows.push_back({utc_text(entry.time), std::string(entry.warning ? "warning" : "info"), entry.text});
+  return table_reply(request, {{"time"}, {"level"}, {"event"}}, std::move(rows));
 }
 
 Reply no_words(const Request& request, const char* name, const std::function<Reply()>& run) {
@@ -396,6 +333,7 @@ void add_operator_commands(CommandTable& table, Aftr& aftr) {
   show("show pools", show_pools, "Each pool prefix and how much of it is in use.");
   show("show neighbors", show_neighbors, "The gateways and whether they answer.");
   show("show interfaces", show_interfaces, "The two devices and what they count.");
+  show("show events", show_events, "What was said lately: resources, gateways, reloads; the latest last.");
   show("show pcp", show_pcp, "Explicit mappings as the PCP server knows them; nonces are never shown.");
   table.add({"show counters", "[all]", Access::view,
              [&aftr](const Request& request) { return show_counters(aftr, request); },
@@ -403,10 +341,6 @@ void add_operator_commands(CommandTable& table, Aftr& aftr) {
   table.add({"show mappings", "[subscriber PREFIX] [outside ADDRESS:PORT] [held]", Access::view,
              [&aftr](const Request& request) { return show_mappings(aftr, request); },
              "Translations, one a line; with 'held' also ended ones whose port still rests."});
-  table.add(
-      {"clear subscriber", "PREFIX", Access::change,
-       [&aftr](const Request& request) { return clear_subscriber(aftr, request); },
-       "End all mappings of a subscriber and tell his PCP clients to ask anew; the ports rest for pool.quarantine."});
 }
 
 }  // namespace portolan::control

@@ -1,5 +1,5 @@
-// The operator's commands over a running AFTR: show …, clear …. They read what other threads write by copies only, and
-// walk long tables a piece at a time.
+// The operator's commands that only look at a running AFTR: show …. They read what other threads write by copies only,
+// and walk long tables a piece at a time.
 #pragma once
 
 #include "controlplane/aftr.h"

@@ -70,20 +70,20 @@ PcpDatagram datagram_to(const pcp::Source& client, const net::Ipv6& softwire) {
 }  // namespace
 
 PcpFront::PcpFront(pcp::Settings settings, const pipeline::Snapshot& snapshot, Translator& translator, Now now)
-    : snapshot_(snapshot),
+    : snapshot_(&snapshot),
       translator_(translator),
       now_(std::move(now)),
       server_(std::move(settings), now_(), random_seed()) {}
 
 // Subscribers only: what arrived in a softwire was checked on its way, plain IPv6 is checked here (PCP-006).
 bool PcpFront::may_ask(const PcpDatagram& datagram) const {
-  return datagram.inner_source || std::ranges::any_of(snapshot_.softwire.allowed_prefixes, [&](const auto& prefix) {
+  return datagram.inner_source || std::ranges::any_of(snapshot_->softwire.allowed_prefixes, [&](const auto& prefix) {
            return net::contains(prefix, datagram.b4);
          });
 }
 
 uint8_t PcpFront::softwire_of(const PcpDatagram& datagram) const {
-  const auto& ours = snapshot_.softwire.aftr_addresses;
+  const auto& ours = snapshot_->softwire.aftr_addresses;
   const auto at = std::ranges::find(ours, datagram.inner_source ? datagram.softwire : datagram.server6);
   return at == ours.end() ? uint8_t{0} : static_cast<uint8_t>(at - ours.begin());
 }
@@ -125,7 +125,7 @@ size_t PcpFront::subscriber_cleared(const net::Ipv6& subscriber) {
   server_.restart_epoch(subscriber, now_());
   const pcp::Message announcement = server_.announce(subscriber, now_());
   for (const auto& client : clients)
-    router_->send_pcp(datagram_to(client, snapshot_.softwire.aftr_addresses.front()),
+    router_->send_pcp(datagram_to(client, snapshot_->softwire.aftr_addresses.front()),
                       {announcement.data(), announcement.size()});
   return forgotten;
 }

@@ -17,6 +17,11 @@ class PcpFront : public PcpService {
 
   PcpFront(pcp::Settings settings, const pipeline::Snapshot& snapshot, Translator& translator, Now now);
   void set_router(Router& router) { router_ = &router; }  // they need each other
+  // Another configuration; what was granted under the old one stays (RFC 6887 §7.4: a quota is for requests).
+  void use(pcp::Settings settings, const pipeline::Snapshot& snapshot) {
+    server_.configure(std::move(settings));
+    snapshot_ = &snapshot;
+  }
 
   void on_pcp(const PcpDatagram& datagram) override;
   void tick();  // once a second
@@ -34,7 +39,7 @@ class PcpFront : public PcpService {
   [[nodiscard]] bool may_ask(const PcpDatagram& datagram) const;
   [[nodiscard]] uint8_t softwire_of(const PcpDatagram& datagram) const;
 
-  const pipeline::Snapshot& snapshot_;
+  const pipeline::Snapshot* snapshot_;
   Translator& translator_;
   Now now_;
   pcp::Server server_;

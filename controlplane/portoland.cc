@@ -1,5 +1,4 @@
 // portoland: the AFTR with its PCP server. Reads the configuration, starts, serves until it is told to stop.
-#include <atomic>
 #include <boost/program_options.hpp>
 #include <csignal>
 #include <iostream>
@@ -16,8 +15,9 @@ namespace {
 using namespace portolan;
 using namespace portolan::control;
 
-std::atomic<bool> stop = false;
-void on_signal(int) { stop = true; }
+Signals signals;
+void on_stop(int) { signals.stop = true; }
+void on_reload(int) { signals.reload = true; }
 
 constexpr int exit_ok = 0, exit_error = 1, exit_usage = 2;
 
@@ -54,13 +54,17 @@ int serve(std::shared_ptr<const Config> config, const std::string& file) {
     std::cerr << "portoland: log.target: " << error.what() << '\n';
     return exit_error;
   }
-  spdlog::set_level(level_of(config->log.level));
   spdlog::flush_on(spdlog::level::info);
-  for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, on_signal);
+  for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, on_stop);
   std::signal(SIGPIPE, SIG_IGN);
-  std::signal(SIGHUP, SIG_IGN);  // a reload is not in this version, and must not be a stop either
+  std::signal(SIGHUP, on_reload);
 
-  const auto started = Aftr::start(std::move(config), [](std::string_view line) { spdlog::info("{}", line); });
+  Voice voice;
+  voice.say = [](std::string_view line) { spdlog::info("{}", line); };
+  voice.warn = [](std::string_view line) { spdlog::warn("{}", line); };
+  voice.set_level = [](LogLevel level) { spdlog::set_level(level_of(level)); };
+  voice.set_level(config->log.level);
+  const auto started = Aftr::start(std::move(config), file, std::move(voice));
   if (!started) {
     const auto& [setting, text] = started.error();
     const auto dot = setting.find('.');
@@ -72,7 +76,7 @@ int serve(std::shared_ptr<const Config> config, const std::string& file) {
   spdlog::info("serving with {} worker(s), {} softwire address(es), {} pool address(es)",
                aftr.config().dataplane.workers, aftr.config().softwire.aftr_addresses.size(),
                aftr.snapshot().policy.pool.address_count());
-  aftr.run(stop);
+  aftr.run(signals);
   spdlog::info("stopping; mappings stay in place for the next start");
   return exit_ok;
 }

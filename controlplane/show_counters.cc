@@ -105,6 +105,14 @@ void add_pcp_counters(CounterRows& rows, const Aftr& aftr) {
     rows.add_value("pcp_" + std::string(pcp::event_texts[i].name), pcp::event_texts[i].help, counters.events[i]);
 }
 
+void add_record_counters(CounterRows& rows, const Aftr& aftr) {
+  const EventLog* events = aftr.watch().event_log();
+  rows.add_value("records_written", "of port blocks, to log.events-target", events ? events->written() : 0);
+  rows.add_value("records_waiting", "for a sink that takes none now", events ? events->waiting() : 0);
+  rows.add_value("records_lost", "found no room to wait, or came faster than they were taken",
+                 events ? events->lost() : 0);
+}
+
 }  // namespace
 
 Reply show_counters(const Aftr& aftr, const Request& request) {
@@ -115,6 +123,7 @@ Reply show_counters(const Aftr& aftr, const Request& request) {
   add_mapping_counters(rows, aftr);
   add_router_counters(rows, aftr);
   add_pcp_counters(rows, aftr);
+  add_record_counters(rows, aftr);
   return table_reply(request, {{"counter"}, {"value", true}, {"meaning"}}, rows.take());
 }
 

@@ -167,6 +167,8 @@ constexpr Word<DfPolicy> words<DfPolicy>[] = {{"icmp", DfPolicy::icmp}, {"outer-
 template <>
 constexpr Word<LogLevel> words<LogLevel>[] = {
     {"debug", LogLevel::debug}, {"info", LogLevel::info}, {"warning", LogLevel::warning}, {"error", LogLevel::error}};
+template <>
+constexpr Word<LogEvents> words<LogEvents>[] = {{"off", LogEvents::off}, {"blocks", LogEvents::blocks}};
 template <class T>
 concept Worded = std::is_array_v<decltype(words<T>)>;
 
@@ -216,6 +218,20 @@ Problem parse(const Setting& setting, std::string_view text, LogTarget& out) {
     return quoted(text) + " is no log target; give " + accepts(setting, out);
   }
   return std::nullopt;
+}
+
+template <class T>
+std::string show(const Setting& setting, const std::optional<T>& value) {
+  return value ? show(setting, *value) : "";
+}
+template <class T>
+std::string accepts(const Setting& setting, const std::optional<T>& /*type*/) {
+  return accepts(setting, T{});
+}
+template <class T>
+Problem parse(const Setting& setting, std::string_view text, std::optional<T>& out) {
+  out.reset();
+  return text.empty() ? std::nullopt : parse(setting, text, out.emplace());
 }
 
 // -- addresses --

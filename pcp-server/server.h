@@ -79,6 +79,7 @@ class Server {
 
   // Live, but for subscriber_prefix_length, which keys what is there.
   void configure(Settings settings) { settings_ = std::move(settings); }
+  [[nodiscard]] const Settings& settings() const { return settings_; }
   void expire(uint64_t now_s);
 
   // The translator ended all mappings of a subscriber (RFC 7785 §4(6)). Call it when the clearing command's result

@@ -1,0 +1,90 @@
+#include "controlplane/event_log.h"
+
+#include <utility>
+
+#include "controlplane/history.h"
+#include "dataplane/net/text.h"
+
+namespace portolan::control {
+
+EventLog::EventLog(std::unique_ptr<LineSink> sink, std::string name, Say warn)
+    : sink_(std::move(sink)), name_(std::move(name)), warn_(std::move(warn)) {}
+
+void EventLog::add(std::string_view what, std::string_view fields, Time time) {
+  ++number_;
+  if (waiting_.size() == waiting_max) {
+    ++lost_;
+    return;
+  }
+  std::string line = utc_text(time);
+  ((line += ' ') += what) += " record=" + std::to_string(number_);
+  if (!fields.empty()) (line += ' ') += fields;
+  waiting_.push_back(std::move(line));
+}
+
+void EventLog::add_lost(uint64_t records, Time time) {
+  if (records == 0) return;
+  lost_ += records;
+  number_ += records;
+  add("records-lost", "count=" + std::to_string(records), time);
+}
+
+size_t EventLog::flush(uint64_t now_ms) {
+  if (now_ms < retry_at_ms_) return 0;
+  size_t written = 0;
+  for (; written < written_per_flush_max && !waiting_.empty(); ++written)
+    if (const auto why = write_first()) {
+      failed(*why, now_ms);
+      break;
+    }
+  if (down_ && waiting_.empty() && now_ms >= sound_at_ms_) {
+    down_ = false;
+    warn_("event log " + name_ + " takes records again; " + std::to_string(lost_ - lost_before_down_) + " were lost");
+  }
+  return written;
+}
+
+void EventLog::flush_all() {
+  while (!waiting_.empty())
+    if (write_first()) return;
+}
+
+void EventLog::use(std::unique_ptr<LineSink> sink, std::string name) {
+  flush_all();
+  sink_ = std::move(sink);
+  name_ = std::move(name);
+  retry_at_ms_ = 0;
+}
+
+std::optional<std::string> EventLog::write_first() {
+  if (auto why = sink_->write(waiting_.front())) return why;
+  waiting_.pop_front();
+  ++written_;
+  return std::nullopt;
+}
+
+// Said once; a sink that fails again and again within sound_ms is down all the time.
+void EventLog::failed(const std::string& why, uint64_t now_ms) {
+  retry_at_ms_ = now_ms + retry_ms;
+  sound_at_ms_ = now_ms + sound_ms;
+  if (std::exchange(down_, true)) return;
+  lost_before_down_ = lost_;
+  warn_("event log " + name_ + " takes no records: " + why + "; up to " + std::to_string(waiting_max) +
+        " wait for it, more are lost");
+}
+
+std::optional<BlockRecord> block_record(const nat::Event& event, unsigned worker, unsigned subscriber_prefix_length) {
+  using Kind = nat::Event::Kind;
+  if (event.kind != Kind::block_allocated && event.kind != Kind::block_released) return std::nullopt;
+  const bool allocated = event.kind == Kind::block_allocated;
+  std::string fields = "subscriber=";
+  if (net::is_mapped(event.subscriber))  // NAT44: his address
+    fields += net::to_text_unmapped(event.subscriber);
+  else
+    fields += net::to_text(net::Ipv6Prefix{event.subscriber, static_cast<uint8_t>(subscriber_prefix_length)});
+  fields += " outside=" + net::to_text(event.address) + " ports=" + std::to_string(event.first.number) + "-" +
+            std::to_string(event.last.number) + " worker=" + std::to_string(worker);
+  return BlockRecord{allocated ? "block-allocated" : "block-released", std::move(fields)};
+}
+
+}  // namespace portolan::control
