@@ -42,6 +42,7 @@ struct Settings {
   std::vector<net::Ipv6Prefix>
       third_party_from;                   // B4s whose inside hosts may speak for each other through the softwire
   uint8_t subscriber_prefix_length = 56;  // RFC 7785 §3
+  friend bool operator==(const Settings&, const Settings&) = default;
 };
 
 // Where a request came from, and so where its reply goes.

@@ -14,16 +14,19 @@ struct Timeouts {                     // seconds of idleness
   uint32_t tcp_transitory_s = 240;    // RFC 5382 REQ-5
   uint32_t icmp_s = 60;               // RFC 5508 REQ-2
   uint32_t quarantine_s = 120;        // RFC 6888 REQ-8
+  friend bool operator==(const Timeouts&, const Timeouts&) = default;
 };
 
 struct Limits {                           // of one subscriber
   uint8_t blocks_per_subscriber_max = 4;  // 1..Subscriber::blocks_capacity
+  friend bool operator==(const Limits&, const Limits&) = default;
 };
 
 struct Policy {
   Timeouts timeouts;
   Limits limits;
   Pool pool;
+  friend bool operator==(const Policy&, const Policy&) = default;
 };
 
 }  // namespace portolan::nat

@@ -27,6 +27,8 @@ class Pool {
   // Prefixes must not overlap. `block_ports` aligns the cuts when addresses are shared between workers.
   Pool(std::vector<net::Ipv4Prefix> prefixes, PortRange ports, uint16_t block_ports, unsigned workers);
 
+  friend bool operator==(const Pool&, const Pool&) = default;
+
   [[nodiscard]] std::span<const net::Ipv4Prefix> prefixes() const { return prefixes_; }
   [[nodiscard]] uint32_t address_count() const { return address_count_; }
   [[nodiscard]] PortRange ports() const { return ports_; }

@@ -24,6 +24,7 @@ struct Snapshot {
     net::Ipv6Prefix address;  // our own, with the link's prefix length
     net::Ipv6 gateway;
     uint16_t mtu_bytes = 1500;
+    friend bool operator==(const Access&, const Access&) = default;
   } access;
   struct Internet {
     net::Mac mac;
@@ -31,6 +32,7 @@ struct Snapshot {
     net::Ipv4 gateway;
     uint16_t mtu_bytes = 1500;
     std::optional<uint8_t> remark_dscp{};  // given to what comes from the internet
+    friend bool operator==(const Internet&, const Internet&) = default;
   } internet;
   struct Softwire {
     std::vector<net::Ipv6> aftr_addresses;
@@ -51,6 +53,7 @@ struct Snapshot {
     [[nodiscard]] uint8_t outer_class(uint8_t tos) const {  // ECN goes outside as it is (RFC 6040 §4.1)
       return pipe_dscp ? static_cast<uint8_t>(*pipe_dscp << 2 | (tos & 3)) : tos;
     }
+    friend bool operator==(const Softwire&, const Softwire&) = default;
   } softwire;
   nat::Policy policy;
   unsigned workers = 1;
@@ -59,6 +62,7 @@ struct Snapshot {
   // most this many mappings. Where nothing waits there is no reason to refuse.
   unsigned opened_per_burst_max = 32;
   size_t budgeted_burst = burst_max;  // packets in a burst from which on it counts as full
+  friend bool operator==(const Snapshot&, const Snapshot&) = default;
 };
 
 // A MAC address as one word, so that it is learned and read without a lock; 0 while unresolved.

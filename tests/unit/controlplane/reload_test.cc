@@ -28,32 +28,13 @@ std::string other_value(const Setting& setting, const std::string& value) {
     std::stringstream(value) >> was;
     return std::to_string(was == setting.min ? setting.max : setting.min);
   }
-  for (const char* candidate : {"on", "off", "2001:db8:0:1::99", "198.51.100.99", "10.0.0.0/8", "2001:db8:77::/48",
-                                "900", "error", "file:/tmp/x", "address-dependent"})
+  std::vector<std::string> candidates = {
+      "2001:db8:0:1::99", "198.51.100.99", "10.0.0.0/8", "2001:db8:77::/48", "900", "40", "pipe:40"};
+  std::stringstream words(accepted(setting));
+  for (std::string word; std::getline(words, word, '|');) candidates.push_back(word);
+  for (const auto& candidate : candidates)
     if (Config copy; value != candidate && !set_value(setting, copy, candidate)) return candidate;
   return {};
-}
-
-// Everything of a configuration that a reload hands on.
-std::string handed_on(const Config& config) {
-  std::ostringstream out;
-  const auto put = [&out](const auto&... values) { ((out << +values << ' '), ...); };
-  const auto put_all = [&out](const auto& values) {
-    for (const auto& value : values) out << net::to_text(value) << ' ';
-    out << '|';
-  };
-  const auto snapshot = snapshot_of(config, {}, {});
-  out << net::to_text(snapshot.access.gateway) << net::to_text(snapshot.internet.gateway);
-  put_all(snapshot.softwire.allowed_prefixes);
-  put(snapshot.softwire.mtu_bytes, snapshot.softwire.tcp_mss_max, snapshot.softwire.hop_limit, snapshot.hairpinning);
-  const auto& [timeouts, limits, pool] = snapshot.policy;
-  put(timeouts.udp_s, timeouts.tcp_established_s, timeouts.tcp_transitory_s, timeouts.icmp_s, timeouts.quarantine_s);
-  put(limits.blocks_per_subscriber_max);
-  put_all(pool.prefixes());
-  const auto pcp = pcp_settings(config);
-  put(pcp.enabled, pcp.lifetime_min_s, pcp.lifetime_max_s, pcp.mappings_per_subscriber_max);
-  put_all(pcp.third_party_from);
-  return out.str();
 }
 
 // What Watch::use() takes from the configuration itself; tests/netns/reload_test.py shows it.
@@ -70,7 +51,8 @@ TEST(Reload, every_live_row_has_an_effect) {
     ASSERT_FALSE(value.empty()) << setting.name();
     clear_values(setting, is);
     ASSERT_EQ(set_value(setting, is, value), std::nullopt) << setting.name();
-    EXPECT_NE(handed_on(is), handed_on(was)) << setting.name() << " is marked live and changes nothing";
+    EXPECT_TRUE(snapshot_of(is, {}, {}) != snapshot_of(was, {}, {}) || pcp_settings(is) != pcp_settings(was))
+        << setting.name() << " is marked live and changes nothing";
     ++live;
   }
   EXPECT_GE(live, 15U);
