@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "dataplane/net/text.h"
+#include "tests/packets/checksum_law.h"
 
 namespace portolan::packets {
 
@@ -89,6 +90,7 @@ std::vector<Outcome> Network::deliver(unsigned worker, pipeline::Side side, cons
     packets.push_back(buffer(frame.size(), 0));
     if (!frame.empty()) std::memcpy(packets.back().data, frame.data(), frame.size());
     packets.back().context.side = side;
+    packets.back().handle = const_cast<Bytes*>(&frame);
   }
   workers_[worker]->counters().side(side).received.add(frames.size());
   std::vector<Outcome> outcomes;
@@ -106,6 +108,7 @@ void Network::process(unsigned worker, std::vector<Packet> packets, uint32_t now
   const auto carry_out = [&](const Packet& packet) {
     account(workers_[worker]->counters(), packet);
     if (packet.context.fate != Fate::hand_over) {
+      judge_checksums(packet);
       outcomes.push_back(
           {packet.context.fate, packet.way_out, packet.context, {packet.data, packet.data + packet.bytes}});
       return;
@@ -113,7 +116,7 @@ void Network::process(unsigned worker, std::vector<Packet> packets, uint32_t now
     Packet next;  // only what an mbuf carries crosses
     next.data = packet.data, next.bytes = packet.bytes;
     next.headroom = packet.headroom, next.tailroom = packet.tailroom;
-    next.context = packet.context;
+    next.context = packet.context, next.handle = packet.handle;
     handed_over.at(packet.context.target).push_back(next);
   };
   for (size_t i = 0; i < burst.count; ++i) carry_out(burst.packets[i]);
@@ -126,6 +129,14 @@ void Network::process(unsigned worker, std::vector<Packet> packets, uint32_t now
   }
 }
 
+// A packet's handle is the frame it came in as; fragments made here have none.
+void Network::judge_checksums(const Packet& packet) {
+  if (packet.context.fate != Fate::send || packet.handle == nullptr) return;
+  const auto& in = *static_cast<const Bytes*>(packet.handle);
+  if (const auto fault = checksum_fault(in, {packet.data, packet.data + packet.bytes}); !fault.empty())
+    checksum_faults_ += fault + " of a packet that came in as " + hex(in) + "\n";
+}
+
 void Network::expire(uint32_t now_s) {
   for (const auto& shard : shards_) shard->expire(now_s, ~uint32_t{0});
 }
@@ -135,7 +146,7 @@ nat::CommandResult Network::execute(const nat::Command& command, uint32_t now_s)
 }
 
 std::string Network::contradictions() const {
-  std::string out;
+  std::string out = checksum_faults_;
   for (const auto& worker : workers_) {
     if (into(worker->counters()) != out_of(worker->counters()))
       out += "worker " + std::to_string(worker->index()) + ": " + std::to_string(into(worker->counters())) +

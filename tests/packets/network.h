@@ -41,7 +41,7 @@ class Network : public pipeline::Buffers {
   void expire(uint32_t now_s);
   nat::CommandResult execute(const nat::Command& command, uint32_t now_s);
 
-  // What contradicts counters.h's law or the audit; empty if nothing does.
+  // What contradicts counters.h's law, checksum_law.h or the audit; empty if nothing does.
   [[nodiscard]] std::string contradictions() const;
   // Verdicts, punt_… and the translation counters that are not zero, summed over the workers.
   [[nodiscard]] std::map<std::string, uint64_t> counters() const;
@@ -51,6 +51,7 @@ class Network : public pipeline::Buffers {
  private:
   bool allocate(pipeline::Packet& packet) override;
   pipeline::Packet buffer(size_t bytes, size_t tailroom);
+  void judge_checksums(const pipeline::Packet& packet);
   void process(unsigned worker, std::vector<pipeline::Packet> packets, uint32_t now_s, std::vector<Outcome>& outcomes);
 
   Settings settings_;
@@ -59,6 +60,7 @@ class Network : public pipeline::Buffers {
   std::vector<std::unique_ptr<pipeline::Worker>> workers_;
   std::deque<std::unique_ptr<uint8_t[]>> buffers_;  // of the deliver() under way
   size_t buffers_taken_ = 0;
+  std::string checksum_faults_;
   std::unique_ptr<pipeline::Burst> burst_ = std::make_unique<pipeline::Burst>();
 };
 

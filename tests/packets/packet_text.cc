@@ -352,6 +352,12 @@ uint32_t number(const std::string& word) {
   return static_cast<uint32_t>(value);
 }
 
+std::string hex(const Bytes& bytes) {
+  std::string out;
+  for (const uint8_t byte : bytes) out += "0123456789abcdef"[byte >> 4], out += "0123456789abcdef"[byte & 15];
+  return out;
+}
+
 Words split(const std::string& line) {
   std::istringstream in(line);
   return {std::istream_iterator<std::string>(in), {}};

@@ -39,5 +39,6 @@ Bytes quoted(const Words& words, Variables& variables);
 
 uint32_t number(const std::string& word);  // decimal or 0x…
 Words split(const std::string& line);
+std::string hex(const Bytes& bytes);
 
 }  // namespace portolan::packets

@@ -103,12 +103,6 @@ void configure(Settings& settings, const Words& words) {
     if (const Words row = split(part); !row.empty()) setters.at(row[0])(settings, row);
 }
 
-std::string hex(const Bytes& bytes) {
-  std::string out;
-  for (const uint8_t byte : bytes) out += "0123456789abcdef"[byte >> 4], out += "0123456789abcdef"[byte & 15];
-  return out;
-}
-
 const char* name_of(Fate fate) {
   constexpr const char* names[] = {"undecided", "sent", "punted", "handed over", "dropped"};
   return names[static_cast<size_t>(fate)];
