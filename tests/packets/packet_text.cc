@@ -21,8 +21,9 @@ T must(std::optional<T> value, const std::string& word) {
 
 // What may follow a word: options without and with a value.
 const Words flags{"df", "badip", "nocsum", "badcsum", "extended", "dstopt"};
-const Words keys{"ttl",    "tos", "id",     "frag",  "opts", "ver", "ihl", "len", "pad",  "udplen", "mss",
-                 "oddmss", "mtu", "tcpoff", "quote", "tc",   "hl",  "nh",  "ext", "tail", "limit"};
+const Words keys{"ttl",    "tos",  "id",     "frag", "opts",   "ver",     "ihl", "len", "pad",
+                 "udplen", "mss",  "oddmss", "mtu",  "tcpoff", "quote",   "tc",  "hl",  "nh",
+                 "ext",    "tail", "limit",  "seq",  "urg",    "tcpopts", "data"};
 constexpr size_t outer_bytes = 40, extended_quote_bytes = 128;
 
 bool is_one_of(const Words& words, const std::string& word) { return std::ranges::find(words, word) != words.end(); }
@@ -99,6 +100,10 @@ class Builder {
   }
   void hex_to_end() {
     while (at_ < words_.size()) hex(take());
+  }
+  void payload(const Transport& kind, const Options& all) {
+    if (all.contains("data")) return hex(all.at("data"));
+    payload(number(kind.fields[0]));
   }
   void payload(uint32_t bytes) {
     for (uint32_t i = 0; i < bytes; ++i) put(i * 7 + (i >> 8) + 1, 1);
@@ -273,26 +278,33 @@ class Builder {
   }
 
   void udp(const std::string& source, const std::string& destination, const Transport& kind, const Options& all) {
-    const uint32_t bytes = number(kind.fields[0]);
+    const uint32_t bytes =
+        all.contains("data") ? static_cast<uint32_t>(all.at("data").size() / 2) : number(kind.fields[0]);
     put_word(source, 2), put_word(destination, 2);
     put(option(all, "udplen", 8 + bytes), 2), put(0, 2);
-    payload(bytes);
+    payload(kind, all);
   }
 
   void tcp(const std::string& source, const std::string& destination, const Transport& kind, const Options& all) {
-    static const std::string letters = "FSRPA";
+    static const std::string letters = "FSRPAU";
     uint32_t flag_bits = 0;
     for (const char letter : kind.flags)
       if (const auto bit = letters.find(letter); bit != std::string::npos) flag_bits |= 1U << bit;
-    const uint32_t option_bytes = all.contains("mss") ? 4 : all.contains("oddmss") ? 8 : 0;
+    const std::string tcp_options = tcp_options_of(all);
     put_word(source, 2), put_word(destination, 2);
-    put(0x01020304, 4), put((flag_bits & 0x10) != 0 ? 0x0a0b0c0d : 0, 4);
-    put(option(all, "tcpoff", 5 + option_bytes / 4) << 4, 1), put(flag_bits, 1);
-    put(0x4000, 2), put(0, 2), put(0, 2);
-    if (option_bytes == 8) put(0x01, 1);  // one NOP before: the option begins at an odd octet
-    if (option_bytes > 0) put(0x0204, 2), put(option(all, "mss", option(all, "oddmss", 0)), 2);
-    if (option_bytes == 8) put(0x010100, 3);
-    payload(number(kind.fields[0]));
+    put(option(all, "seq", 0x01020304), 4), put((flag_bits & 0x10) != 0 ? 0x0a0b0c0d : 0, 4);
+    put(option(all, "tcpoff", static_cast<uint32_t>(5 + tcp_options.size() / 8)) << 4, 1), put(flag_bits, 1);
+    put(0x4000, 2), put(0, 2), put(option(all, "urg", 0), 2);
+    hex(tcp_options);
+    payload(kind, all);
+  }
+  static std::string tcp_options_of(const Options& all) {
+    if (all.contains("tcpopts")) return all.at("tcpopts");
+    const bool odd = all.contains("oddmss");  // one NOP before: the option begins at an odd octet
+    if (!odd && !all.contains("mss")) return "";
+    const uint32_t mss = option(all, odd ? "oddmss" : "mss", 0);
+    const std::string text = "0204" + packets::hex({static_cast<uint8_t>(mss >> 8), static_cast<uint8_t>(mss)});
+    return odd ? "01" + text + "010100" : text;
   }
 
   void icmp(const Transport& kind, const Options& all) {

@@ -7,6 +7,7 @@
 //   | proto P N)
 //            [ttl N] [tos N] [df] [id N] [frag N|N+|FIRST-END] [opts HEX] [ver N] [ihl N] [len N] [badip] [pad N]
 //            [nocsum] [badcsum] [udplen N] [mss N] [oddmss N] [tcpoff N] [mtu N] [quote N] [extended] [about IPV4]
+//            [seq N] [urg N] [tcpopts HEX] [data HEX]
 // frag FIRST-END: those octets of what the packet would be whole. What leaves from an outside address (on the internet
 // side, or hairpinned from $a) without DF has a new identification: any, unless one is given.
 // N octets of payload are numbered, so that a moved one shows. A word may be $name: on the way in it must be known, on
