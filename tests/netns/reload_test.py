@@ -153,6 +153,7 @@ class Reload(crafted.LabTest):
         self.assertIn("cannot be read", self.refused())
 
     # Peers 26 and 27: a reload needs no restart, drops nothing and takes effect.
+    # Also shows CGN-008.
     def test_MGT_061_reloads_under_traffic_lose_no_packet(self):
         with Echo(self.lab) as echo:
             for number in range(RELOADS):
