@@ -7,6 +7,7 @@
 #include "controlplane/change_commands.h"
 #include "controlplane/engine_settings.h"
 #include "controlplane/operator_commands.h"
+#include "controlplane/who_command.h"
 #include "dataplane/net/text.h"
 
 namespace portolan::control {
@@ -62,6 +63,7 @@ net::Result<void, StartError> Aftr::start_all() {
   add_base_commands(commands_, [this] { return config_; });
   add_operator_commands(commands_, *this);
   add_change_commands(commands_, *this);
+  add_who_command(commands_, *this);
   auto cli = CliSocket::open(io_, commands_, {config_->cli.socket, config_->cli.group});
   if (!cli) return tl::unexpected(StartError{"cli.socket", cli.error()});
   cli_ = std::move(*cli);  // first: of two portolands with one configuration the second stops here

@@ -61,7 +61,8 @@ class Aftr {
   [[nodiscard]] std::chrono::seconds uptime() const;
   // What they do. False: the worker's ring is full.
   bool submit(nat::Command command, Translator::Done done) { return translator_->submit(command, std::move(done)); }
-  size_t subscriber_cleared(const net::Ipv6& subscriber) { return pcp_->subscriber_cleared(subscriber); }
+  size_t pcp_forget(const net::Ipv6& subscriber) { return pcp_->forget(subscriber); }
+  size_t pcp_forget(const pcp::MappingKey& mapping) { return pcp_->forget(mapping); }
 
  private:
   class Injector : public Transmit {

@@ -6,8 +6,9 @@
 #include <utility>
 
 #include "controlplane/command_subscriber.h"
+#include "controlplane/record_view.h"
+#include "controlplane/record_walk.h"
 #include "controlplane/show_counters.h"
-#include "controlplane/subscriber_view.h"
 #include "dataplane/net/text.h"
 
 namespace portolan::control {
@@ -17,54 +18,8 @@ namespace {
 using nat::Mapping;
 using net::to_text;
 
-constexpr uint32_t records_per_step = 4096;  // looked at before other work of the thread gets its turn
-
-// Visits the records of all shards, a few at a time, as a RowSource wants them. `fill` may refuse a record.
-template <class Read, class Fill>
-RowSource walk(const Aftr& aftr, uint32_t (*end_of)(const nat::Shard&), Read read, Fill fill) {
-  return [&aftr, end_of, read, fill, worker = size_t{0}, index = uint32_t{1}](Row& row) mutable {
-    for (uint32_t steps = 0; steps < records_per_step; ++steps) {
-      if (worker == aftr.shards().size()) return Step::end;
-      const nat::Shard& shard = *aftr.shards()[worker];
-      if (index >= end_of(shard)) {
-        ++worker, index = 1;
-        continue;
-      }
-      const auto record = read(shard, index++);
-      if (record && fill(row, shard, static_cast<unsigned>(worker), *record)) return Step::row;
-    }
-    return Step::pause;
-  };
-}
-
-template <class Fill>
-RowSource walk_mappings(const Aftr& aftr, Fill fill) {
-  return walk(
-      aftr, [](const nat::Shard& shard) { return shard.record_end(); },
-      [](const nat::Shard& shard, uint32_t index) { return shard.read(index); }, fill);
-}
-
-template <class Fill>
-RowSource walk_subscribers(const Aftr& aftr, Fill fill) {
-  return walk(
-      aftr, [](const nat::Shard& shard) { return shard.subscriber_end(); },
-      [](const nat::Shard& shard, uint32_t index) { return shard.read_subscriber(index); }, fill);
-}
-
 double percent(uint64_t part, uint64_t whole) {  // two decimals
   return whole == 0 ? 0.0 : std::round(static_cast<double>(part) * 10'000.0 / static_cast<double>(whole)) / 100.0;
-}
-
-std::string life_text(const Mapping& mapping) {
-  if (mapping.has(Mapping::held)) return "held";
-  if (!mapping.has(Mapping::explicit_life)) return "implicit";
-  return mapping.has(Mapping::implicit_life) ? "explicit+traffic" : "explicit";
-}
-
-std::string_view state_text(const Mapping& mapping) {
-  constexpr std::string_view texts[] = {"-",          "opening",    "opening",  "established",
-                                        "fin-inside", "fin-remote", "finished", "reset"};
-  return mapping.protocol == net::Protocol::tcp ? texts[static_cast<size_t>(mapping.tcp_state)] : "-";
 }
 
 // "mapping table high, port blocks full"; empty: none.

@@ -115,19 +115,35 @@ void PcpFront::answer(const pcp::Reply& reply, const PcpDatagram& asked) {
 
 void PcpFront::tick() { server_.expire(now_()); }
 
-size_t PcpFront::subscriber_cleared(const net::Ipv6& subscriber) {
+size_t PcpFront::forget(const net::Ipv6& subscriber) {
+  const auto clients = clients_of(subscriber);
+  const size_t forgotten = server_.forget(subscriber);
+  tell(subscriber, clients);
+  return forgotten;
+}
+
+size_t PcpFront::forget(const pcp::MappingKey& mapping) {
+  const auto clients = clients_of(mapping.subscriber);
+  const size_t forgotten = server_.forget(mapping);
+  if (forgotten > 0) tell(mapping.subscriber, clients);
+  return forgotten;
+}
+
+std::vector<pcp::Source> PcpFront::clients_of(const net::Ipv6& subscriber) const {
   std::vector<pcp::Source> clients;
   server_.for_each([&](const pcp::MappingKey& key, const pcp::Mapping& mapping) {
     if (key.subscriber == subscriber && std::ranges::find(clients, mapping.client) == clients.end())
       clients.push_back(mapping.client);
   });
-  const size_t forgotten = server_.forget(subscriber);
+  return clients;
+}
+
+void PcpFront::tell(const net::Ipv6& subscriber, const std::vector<pcp::Source>& clients) {
   server_.restart_epoch(subscriber, now_());
   const pcp::Message announcement = server_.announce(subscriber, now_());
   for (const auto& client : clients)
     router_->send_pcp(datagram_to(client, snapshot_->softwire.aftr_addresses.front()),
                       {announcement.data(), announcement.size()});
-  return forgotten;
 }
 
 }  // namespace portolan::control

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <vector>
 
 #include "controlplane/router/router.h"
 #include "controlplane/translator.h"
@@ -26,15 +27,18 @@ class PcpFront : public PcpService {
   void on_pcp(const PcpDatagram& datagram) override;
   void tick();  // once a second
 
-  // The operator ended all of a subscriber's mappings: forgets them and tells their clients, so that they ask anew at
-  // once (RFC 6887 §14.1.3). Returns how many explicit ones there were.
-  size_t subscriber_cleared(const net::Ipv6& subscriber);
+  // The translator ended all of a subscriber's mappings, or one: forgets them and tells his clients, so that they ask
+  // anew at once (RFC 6887 §14.1.3). Returns how many explicit ones there were.
+  size_t forget(const net::Ipv6& subscriber);
+  size_t forget(const pcp::MappingKey& mapping);
 
   [[nodiscard]] const pcp::Server& server() const { return server_; }
   [[nodiscard]] uint64_t now_s() const { return now_(); }
 
  private:
   void submit(const pcp::Command& command, const PcpDatagram& asked);
+  [[nodiscard]] std::vector<pcp::Source> clients_of(const net::Ipv6& subscriber) const;
+  void tell(const net::Ipv6& subscriber, const std::vector<pcp::Source>& clients);
   void answer(const pcp::Reply& reply, const PcpDatagram& asked);
   [[nodiscard]] bool may_ask(const PcpDatagram& datagram) const;
   [[nodiscard]] uint8_t softwire_of(const PcpDatagram& datagram) const;

@@ -4,8 +4,8 @@
 #include <array>
 #include <utility>
 
+#include "controlplane/record_view.h"
 #include "controlplane/resources.h"
-#include "controlplane/subscriber_view.h"
 #include "dataplane/net/text.h"
 
 namespace portolan::control {

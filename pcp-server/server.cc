@@ -329,6 +329,12 @@ size_t Server::forget(const net::Ipv6& subscriber) {
   return before - size();
 }
 
+size_t Server::forget(const MappingKey& mapping) {
+  const size_t before = size();
+  if (const auto at = entries_.find(mapping); at != entries_.end()) revoke(at);
+  return before - size();
+}
+
 uint32_t Server::epoch_s(const net::Ipv6& subscriber, uint64_t now_s) const {
   const auto own = epoch_starts_.find(subscriber);
   return static_cast<uint32_t>(now_s - (own == epoch_starts_.end() ? epoch_start_s_ : own->second));

@@ -86,6 +86,7 @@ class Server {
   // The translator ended all mappings of a subscriber (RFC 7785 §4(6)). Call it when the clearing command's result
   // arrives: rings are FIFO, so what is still under way then was asked later and stays. Returns the mappings forgotten.
   size_t forget(const net::Ipv6& subscriber);
+  size_t forget(const MappingKey& mapping);
   size_t forget_all();
 
   [[nodiscard]] uint32_t epoch_s(uint64_t now_s) const { return static_cast<uint32_t>(now_s - epoch_start_s_); }

@@ -128,10 +128,12 @@ class Process:
 
 
 class Lab:
-    def __init__(self, binaries=None, device="af_packet", workers=1, pool=POOL, aftr=True, tun_mtu=None):
+    def __init__(self, binaries=None, device="af_packet", workers=1, pool=POOL, aftr=True, tun_mtu=None,
+                 extra_config=""):
         """`device`: af_packet, af_xdp or memif. `aftr=False` leaves acc0 and inet0 to the caller."""
         self.binaries = pathlib.Path(binaries or REPOSITORY / "build/release/bin").resolve()
         self.device, self.workers, self.pool, self.with_aftr, self.tun_mtu = device, workers, pool, aftr, tun_mtu
+        self.extra_config = extra_config  # sections after the others
         self.prefix = f"pl{os.getpid()}-"
         self.directory = pathlib.Path(f"/tmp/portolan-lab-{os.getpid()}")
         self.processes = {}
@@ -344,7 +346,7 @@ aftr-address = {AFTR}
 prefix = {self.pool}
 [cli]
 socket = {self.directory}/cli.sock
-"""
+""" + self.extra_config
 
     def _eal_environment(self):
         return {"RUNTIME_DIRECTORY": str(self.directory)}  # where DPDK puts its dpdk/ instead of /var/run

@@ -170,6 +170,16 @@ TEST_F(PcpServer, PCP_184_a_cleared_subscriber_is_forgotten) {
   EXPECT_EQ(server.size(), 0U);
 }
 
+TEST_F(PcpServer, MGT_061_one_cleared_mapping_is_forgotten_and_no_other) {
+  map(udp(5000));
+  map(udp(5001));
+  const MappingKey cleared{ipv6("2001:db8:100::"), ipv4("10.0.0.10"), port(5000), net::Protocol::udp};
+  EXPECT_EQ(server.forget(cleared), 1U);
+  EXPECT_EQ(server.forget(cleared), 0U);
+  server.for_each([](const MappingKey& key, const Mapping&) { EXPECT_EQ(key.inside_port, port(5001)); });
+  EXPECT_EQ(server.size(), 1U);
+}
+
 TEST_F(PcpServer, PCP_184_what_was_asked_after_the_clearing_stays) {
   const auto outcome = server.handle(build_map_request(as_mapped("10.0.0.10"), udp(5000)), softwire(), now_s);
   EXPECT_EQ(server.forget(ipv6("2001:db8:100::")), 0U);

@@ -1,9 +1,26 @@
-// What a subscriber's record in a shard means outside it: his address and the ports of his blocks. Pure.
+// What the records of a shard mean to people: a mapping's life and state, a subscriber's address and the ports of his
+// blocks. Pure.
 #pragma once
+
+#include <string>
+#include <string_view>
 
 #include "dataplane/nat/shard.h"
 
 namespace portolan::control {
+
+inline std::string life_text(const nat::Mapping& mapping) {
+  using nat::Mapping;
+  if (mapping.has(Mapping::held)) return "held";
+  if (!mapping.has(Mapping::explicit_life)) return "implicit";
+  return mapping.has(Mapping::implicit_life) ? "explicit+traffic" : "explicit";
+}
+
+inline std::string_view state_text(const nat::Mapping& mapping) {
+  constexpr std::string_view texts[] = {"-",          "opening",    "opening",  "established",
+                                        "fin-inside", "fin-remote", "finished", "reset"};
+  return mapping.protocol == net::Protocol::tcp ? texts[static_cast<size_t>(mapping.tcp_state)] : "-";
+}
 
 inline net::Ipv4 outside_address(const nat::Shard& shard, const nat::Subscriber& subscriber) {
   const nat::Pool& pool = shard.policy().pool;
