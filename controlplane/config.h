@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "dataplane/net/types.h"
+#include "dataplane/pipeline/pass_through.h"
 
 namespace portolan::control {
 
@@ -108,6 +109,7 @@ struct Config {
     uint32_t tcp_established_s = 7440;  // RFC 5382 REQ-5
     uint32_t tcp_transitory_s = 240;
     uint32_t icmp_timeout_s = 60;  // RFC 5508 REQ-2
+    std::vector<pipeline::PassThrough> pass_through;
   } nat;
 
   struct Pcp {

@@ -40,6 +40,7 @@ class Checker {
     softwire();
     pool();
     ports();
+    pass_through();
     lifetimes();
     paths();
   }
@@ -66,6 +67,8 @@ class Checker {
   void pool_prefixes() const;
   void pool_overlaps() const;
   void ports() const;
+  void pass_through() const;
+  [[nodiscard]] std::optional<std::string> unfit_inside(net::Ipv4 inside) const;
   void lifetimes() const;
   void paths() const;
 
@@ -232,6 +235,39 @@ void Checker::ports() const {
                 "pool.port-range has " + std::to_string(config_.pool.port_range.size()) +
                     " ports, less than one block of " + std::to_string(ports) +
                     "; widen the range or lower pool.block-size");
+  }
+}
+
+// Why an inside address cannot be passed through: whoever else it belongs to would lose his packets.
+std::optional<std::string> Checker::unfit_inside(net::Ipv4 inside) const {
+  const auto text = net::to_text(inside);
+  const net::Ipv4Prefix no_hosts[] = {
+      {net::Ipv4{0x00000000}, 8}, {net::Ipv4{0x7f000000}, 8}, {net::Ipv4{0xc0000000}, 29}, {net::Ipv4{0xe0000000}, 3}};
+  if (std::ranges::any_of(no_hosts, [&](const auto& range) { return net::contains(range, inside); }))
+    return text + " cannot be a host's address inside; give another";
+  if (inside == config_.internet.address.address || inside == config_.internet.gateway)
+    return text + " is internet." + (inside == config_.internet.gateway ? "gateway" : "address") + "; give another";
+  for (const auto& prefix : config_.pool.prefixes)
+    if (net::contains(prefix, inside))
+      return text + " lies in pool.prefix " + net::to_text(prefix) + ", which is translated; take it out of the pool";
+  return std::nullopt;
+}
+
+void Checker::pass_through() const {
+  const Name name{"nat", "pass-through"};
+  const auto& rows = config_.nat.pass_through;
+  for (size_t at = 0; at < rows.size(); ++at) {
+    if (const auto unfit = unfit_inside(rows[at].inside)) fail(name, *unfit, at);
+    const auto& allowed = config_.softwire.allowed_prefixes;
+    if (std::ranges::none_of(allowed, [&](const auto& prefix) { return net::contains(prefix, rows[at].b4); }))
+      fail(name, net::to_text(rows[at].b4) + " is outside softwire.allowed-prefix; add it there", at);
+    const auto first = std::ranges::find(rows, rows[at].inside, &pipeline::PassThrough::inside);
+    if (first->b4 != rows[at].b4)
+      fail(name,
+           net::to_text(rows[at].inside) + " is behind " + net::to_text(first->b4) + " on line " +
+               std::to_string(origin_.line(row(name), static_cast<size_t>(first - rows.begin()))) +
+               "; an address has one way in, give one B4",
+           at);
   }
 }
 

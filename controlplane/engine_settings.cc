@@ -57,6 +57,7 @@ pipeline::Snapshot snapshot_of(const Config& config, const net::Mac& access, con
                        config.softwire.allowed_prefixes, static_cast<uint16_t>(config.softwire.mtu_bytes),
                        mss_max(config.softwire),         static_cast<uint8_t>(config.softwire.hop_limit)};
   snapshot.policy = policy_of(config);
+  snapshot.pass_through = config.nat.pass_through;
   snapshot.internet.remark_dscp = config.internet.remark_dscp;
   snapshot.softwire.df_policy =
       config.softwire.df_policy == DfPolicy::icmp ? pipeline::DfPolicy::icmp : pipeline::DfPolicy::outer_fragment;

@@ -18,10 +18,11 @@ enum class Reload : uint8_t { live, restart };
 
 // Where a row's value lies; the C++ type says how it is written. One prefix is an interface's address and keeps its
 // host bits, a list of prefixes must have none; a list is a key that may be repeated.
-using Field = std::variant<uint32_t*, bool*, std::string*, net::Ipv4*, net::Ipv6*, net::Ipv4Prefix*, net::Ipv6Prefix*,
-                           PortRange*, MssClamp*, OptionalOctet*, DscpModel*, DfPolicy*, Filtering*, LogLevel*,
-                           LogTarget*, LogEvents*, std::optional<LogTarget>*, std::vector<net::Ipv6>*,
-                           std::vector<net::Ipv4Prefix>*, std::vector<net::Ipv6Prefix>*>;
+using Field =
+    std::variant<uint32_t*, bool*, std::string*, net::Ipv4*, net::Ipv6*, net::Ipv4Prefix*, net::Ipv6Prefix*, PortRange*,
+                 MssClamp*, OptionalOctet*, DscpModel*, DfPolicy*, Filtering*, LogLevel*, LogTarget*, LogEvents*,
+                 std::optional<LogTarget>*, std::vector<net::Ipv6>*, std::vector<net::Ipv4Prefix>*,
+                 std::vector<net::Ipv6Prefix>*, std::vector<pipeline::PassThrough>*>;
 
 struct Setting {
   std::string_view section, key, help;

@@ -269,6 +269,13 @@ constexpr Setting setting_rows[] = {
      .max = day_s,
      .reload = Reload::live},
 
+    {.section = "nat",
+     .key = "pass-through",
+     .help = "Tunnelled but not translated: B4, inside address, destination it may talk to, and protocol.",
+     .field = [](Config& c) -> Field { return &c.nat.pass_through; },
+     .values_max = 256,
+     .reload = Reload::live},
+
     {.section = "pcp",
      .key = "enabled",
      .help = "Serve PCP on the AFTR addresses.",

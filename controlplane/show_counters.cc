@@ -53,6 +53,7 @@ void add_packet_counters(CounterRows& rows) {
   rows.add("translated_outbound", "from a softwire", &Counters::translated_outbound);
   rows.add("translated_inbound", "to a softwire", &Counters::translated_inbound);
   rows.add("hairpinned", "from one mapping to another", &Counters::hairpinned);
+  rows.add("passed_through", "tunnelled but not translated (nat.pass-through)", &Counters::passed_through);
   rows.add("fragments_made", "IPv6 fragments beyond the first", &Counters::fragments_made);
   rows.add("injected", "sent by the router itself", &Counters::injected);
   rows.add("handed_out", "to another worker", &Counters::handed_out);

@@ -265,6 +265,67 @@ Problem parse(const Setting& setting, std::string_view text, T& out) {
   return std::nullopt;
 }
 
+// -- packets passed through --
+
+std::string show(const Setting& /*setting*/, const pipeline::PassThrough& value) {
+  const bool any = value.protocol == pipeline::PassThrough::any;
+  return net::to_text(value.b4) + ' ' + net::to_text(value.inside) + ' ' + net::to_text(value.destination) +
+         (value.port == net::Port{} ? "" : ':' + std::to_string(value.port.number)) + ' ' +
+         (any ? "any" : net::to_text(value.protocol));
+}
+std::string accepts(const Setting& /*setting*/, const pipeline::PassThrough& /*type*/) {
+  return "B4-ADDRESS INSIDE-ADDRESS DESTINATION[/LENGTH][:PORT] tcp|udp|icmp|any";
+}
+
+std::vector<std::string_view> words_of(std::string_view text) {
+  std::vector<std::string_view> out;
+  for (size_t at = 0; (at = text.find_first_not_of(" \t", at)) != text.npos;) {
+    const size_t end = std::min(text.find_first_of(" \t", at), text.size());
+    out.push_back(text.substr(at, end - at));
+    at = end;
+  }
+  return out;
+}
+
+std::optional<net::Protocol> read_protocol(std::string_view text) {
+  for (const auto protocol : {net::Protocol::tcp, net::Protocol::udp, net::Protocol::icmp})
+    if (text == net::to_text(protocol)) return protocol;
+  return text == "any" ? std::optional(pipeline::PassThrough::any) : std::nullopt;
+}
+
+// DESTINATION[/LENGTH][:PORT]
+bool read_destination(std::string_view text, pipeline::PassThrough& out) {
+  if (const size_t colon = text.find(':'); colon != text.npos) {
+    const auto port = net::parse_number(text.substr(colon + 1));
+    if (!port || *port == 0 || *port > 65535) return false;
+    out.port = {static_cast<uint16_t>(*port)};
+    text = text.substr(0, colon);
+  }
+  const auto one = net::parse_ipv4(text);
+  const auto many = net::parse_ipv4_prefix(text);
+  if (one) out.destination = {*one, 32};
+  if (many) out.destination = *many;
+  return one || many;
+}
+
+Problem parse(const Setting& setting, std::string_view text, pipeline::PassThrough& out) {
+  const auto fail = [&](std::string_view why) {
+    return quoted(text) + std::string(why) + "; give " + accepts(setting, out);
+  };
+  const auto words = words_of(text);
+  if (words.size() != 4) return fail(" is not four words");
+  const auto b4 = net::parse_ipv6(words[0]);
+  const auto inside = net::parse_ipv4(words[1]);
+  const auto protocol = read_protocol(words[3]);
+  pipeline::PassThrough row;
+  if (!b4 || !inside || !protocol || !read_destination(words[2], row)) return fail(" is not understood");
+  if (row.port != net::Port{} && *protocol != net::Protocol::tcp && *protocol != net::Protocol::udp)
+    return fail(" has a port, which only tcp and udp have");
+  row.b4 = *b4, row.inside = *inside, row.protocol = *protocol;
+  out = row;
+  return std::nullopt;
+}
+
 // -- lists --
 
 template <class T>
@@ -311,7 +372,12 @@ std::vector<std::string> value_texts(const Setting& setting, const Config& confi
       [&]<class T>(T* value) -> std::vector<std::string> {
         if constexpr (is_list<T>) {
           std::vector<std::string> out;
-          for (const auto& element : *value) out.push_back(net::to_text(element));
+          for (const auto& element : *value) {
+            if constexpr (requires { net::to_text(element); })
+              out.push_back(net::to_text(element));
+            else
+              out.push_back(show(setting, element));
+          }
           return out;
         } else {
           return {show(setting, *value)};

@@ -1,5 +1,5 @@
-// ARP on the internet side (RFC 826): the router's own address, and by proxy every pool address that lies on the link,
-// for no other host there has it. Learns nobody but the gateway.
+// ARP on the internet side (RFC 826): the router's own address, and by proxy every pool and pass-through address that
+// lies on the link, for no other host there has it. Learns nobody but the gateway.
 #include <algorithm>
 
 #include "controlplane/router/router.h"
@@ -44,7 +44,10 @@ net::ArpPacket make_arp(uint16_t operation, const net::Mac& sender_mac, net::Ipv
 bool Router::answers_arp_for(net::Ipv4 address) const {
   const auto& internet = snapshot_->internet;
   if (address == internet.address.address) return true;
-  return address != internet.gateway && is_on_link(address) && snapshot_->policy.pool.number_of(address).has_value();
+  const bool passed = std::ranges::find(snapshot_->pass_through, address, &pipeline::PassThrough::inside) !=
+                      snapshot_->pass_through.end();
+  return address != internet.gateway && is_on_link(address) &&
+         (passed || snapshot_->policy.pool.number_of(address).has_value());
 }
 
 Outcome Router::on_arp(const Arrival& arrival) {

@@ -15,7 +15,7 @@ struct WorkerCounters {               // writer: the worker; readers: anyone
   std::array<SideCounters, 2> sides;  // by Side
   std::array<nat::Counter, punt_count> punted;
   nat::Counter handed_in, handed_out, injected, fragments_made;
-  nat::Counter translated_outbound, translated_inbound, hairpinned;  // of those sent or handed over
+  nat::Counter translated_outbound, translated_inbound, hairpinned, passed_through;  // of those sent or handed over
   nat::VerdictCounters dropped;
   nat::VerdictCounters punted_for;  // of those punted: what would have dropped them, so that refusals can be told apart
   nat::Counter polls, polls_idle;

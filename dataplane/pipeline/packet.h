@@ -73,6 +73,8 @@ struct Context {
 };
 static_assert(std::is_trivially_copyable_v<Context>);
 
+struct PassThrough;
+
 struct Packet {
   uint8_t* data = nullptr;  // fate send and punt: the Ethernet header
   uint32_t bytes = 0;
@@ -84,13 +86,14 @@ struct Packet {
   // Between stages, set by parse():
   net::Ipv4Header* ip = nullptr;  // the IPv4 header to translate
   uint8_t* transport = nullptr;
-  net::Ipv4Header* quoted = nullptr;  // of an ICMP error: the packet it speaks of; the mapping is that packet's
-  bool tunnel_error = false;          // an ICMPv6 error; ip is the packet that ours, which it quotes, carried
-  net::Protocol protocol{};           // of the mapping
-  net::Port port;                     // outbound: inside port, inbound: outside port, of the mapping (ICMP: identifier)
-  uint32_t address_number = 0;        // inbound: the outside address in the pool
-  uint8_t softwire = 0;               // outbound: which of our AFTR addresses
-  uint8_t outer_class = 0;            // outbound: traffic class of the outer header
+  net::Ipv4Header* quoted = nullptr;    // of an ICMP error: the packet it speaks of; the mapping is that packet's
+  bool tunnel_error = false;            // an ICMPv6 error; ip is the packet that ours, which it quotes, carried
+  const PassThrough* passes = nullptr;  // goes through untranslated
+  net::Protocol protocol{};             // of the mapping
+  net::Port port;               // outbound: inside port, inbound: outside port, of the mapping (ICMP: identifier)
+  uint32_t address_number = 0;  // inbound: the outside address in the pool
+  uint8_t softwire = 0;         // outbound: which of our AFTR addresses
+  uint8_t outer_class = 0;      // outbound: traffic class of the outer header
   uint32_t hash = 0;
   uint32_t mapping = 0;
 

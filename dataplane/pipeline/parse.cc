@@ -152,18 +152,38 @@ void parse_transport(Packet& packet, bool outbound) {
   }
 }
 
+void hand_over_unless(unsigned worker, unsigned owner, Packet& packet) {
+  if (owner == worker) return;
+  packet.context.fate = Fate::hand_over;
+  packet.context.target = static_cast<uint8_t>(owner);
+}
+
+unsigned owner_of(const net::Ipv6& b4, const Snapshot& config) {
+  return nat::owner_of_subscriber(net::masked(b4, config.softwire.subscriber_prefix_length), config.workers);
+}
+
+std::span<const uint8_t> payload_of(const Packet& packet) {
+  return {packet.transport, packet.ip->total_length - packet.ip->header_bytes()};
+}
+
+// To no address of the pool: for someone whose packets are tunnelled as they are, or not for us.
+void parse_passed_inbound(Packet& packet, const Snapshot& config, unsigned worker) {
+  const auto* row = find_inbound(config.pass_through, *packet.ip, payload_of(packet));
+  if (row == nullptr) return packet.drop(Verdict::not_ours);
+  if (never_forwarded(packet.ip->source)) return packet.drop(Verdict::ipv4_source_refused);
+  packet.passes = row;
+  hand_over_unless(worker, owner_of(row->b4, config), packet);  // who alone knows the path to the B4
+}
+
 void parse_inbound(Packet& packet, const Snapshot& config, unsigned worker) {
   const auto number = config.policy.pool.number_of(packet.ip->destination);
-  if (!number) return packet.drop(Verdict::not_ours);
+  if (!number) return parse_passed_inbound(packet, config, worker);
   packet.address_number = *number;
   if (never_forwarded(packet.ip->source)) return packet.drop(Verdict::ipv4_source_refused);
   if (packet.ip->is_fragment()) return packet.drop(Verdict::fragment_unsupported);
   parse_transport(packet, false);
   if (packet.decided()) return;
-  const unsigned owner = config.policy.pool.owner(*number, packet.port);
-  if (owner == worker) return;
-  packet.context.fate = Fate::hand_over;
-  packet.context.target = static_cast<uint8_t>(owner);
+  hand_over_unless(worker, config.policy.pool.owner(*number, packet.port), packet);
 }
 
 void parse_ipv4_frame(Packet& packet, const Snapshot& config, unsigned worker) {
@@ -180,15 +200,18 @@ void parse_ipv4_frame(Packet& packet, const Snapshot& config, unsigned worker) {
 }
 
 // The inner packet of a softwire, outbound.
-void parse_inner(Packet& packet, size_t payload_bytes) {
+void parse_inner(Packet& packet, const Snapshot& config, size_t payload_bytes) {
   auto* at = packet.data + packet.context.l3_offset;
   if (!parse_ipv4(packet, at, payload_bytes)) return;
   const auto& ip = *packet.ip;
   if (congestion_mark_lost(packet.outer_class, ip.tos)) return packet.drop(Verdict::congestion_mark_refused);
-  if (!inner_source_allowed(ip.source)) return packet.drop(Verdict::ipv4_source_refused);
+  const auto* row = find_outbound(config.pass_through, packet.context.b4, ip, payload_of(packet));
+  if (row == nullptr && !inner_source_allowed(ip.source)) return packet.drop(Verdict::ipv4_source_refused);
   if (ip.destination == aftr_inside || ip.destination == pcp_anycast)
     return packet.punt(Punt::host_softwire, Verdict::router_declined);
   if (never_forwarded(ip.destination)) return packet.drop(Verdict::destination_refused);
+  packet.passes = row;
+  if (row != nullptr) return;
   if (ip.is_fragment()) return packet.drop(Verdict::fragment_unsupported);
   parse_transport(packet, true);
 }
@@ -248,13 +271,9 @@ void parse_ipv6_frame(Packet& packet, const Snapshot& config, unsigned worker) {
   packet.context.softwire = ip.destination;
   packet.context.l3_offset = static_cast<uint16_t>(offset + chain.offset);
   packet.softwire = *softwire;
-  const auto subscriber = net::masked(ip.source, config.softwire.subscriber_prefix_length);
-  if (const unsigned owner = nat::owner_of_subscriber(subscriber, config.workers); owner != worker) {
-    packet.context.fate = Fate::hand_over;
-    packet.context.target = static_cast<uint8_t>(owner);
-    return;
-  }
-  parse_inner(packet, sizeof ip + ip.payload_length - chain.offset);
+  hand_over_unless(worker, owner_of(ip.source, config), packet);
+  if (packet.decided()) return;
+  parse_inner(packet, config, sizeof ip + ip.payload_length - chain.offset);
 }
 
 bool for_us(const net::Mac& destination, const net::Mac& ours) {

@@ -11,6 +11,7 @@
 #include "dataplane/nat/policy.h"
 #include "dataplane/net/types.h"
 #include "dataplane/pipeline/packet.h"
+#include "dataplane/pipeline/pass_through.h"
 
 namespace portolan::pipeline {
 
@@ -56,6 +57,7 @@ struct Snapshot {
     friend bool operator==(const Softwire&, const Softwire&) = default;
   } softwire;
   nat::Policy policy;
+  std::vector<PassThrough> pass_through;
   unsigned workers = 1;
   bool hairpinning = true;
   // A flood of new flows must not starve established ones: a full burst, which says that more packets wait, opens at

@@ -97,6 +97,8 @@ void rewrite(Packet& packet, const Rewrite& rewrite, bool outbound) {
 
 }  // namespace
 
+void forward(net::Ipv4Header& ip, uint8_t tos) { set_ttl_and_tos(ip, static_cast<uint8_t>(ip.ttl - 1), tos); }
+
 void rewrite_outbound(Packet& packet, const nat::Mapping& mapping, uint8_t tos) {
   rewrite(packet, Rewrite(mapping, true), true);
   set_ttl_and_tos(*packet.ip, static_cast<uint8_t>(packet.ip->ttl - 1), tos);

@@ -9,6 +9,8 @@ namespace portolan::pipeline {
 
 // Inside -> outside: source of the packet, or of what an ICMP error answers. `tos`: the byte the packet leaves with.
 void rewrite_outbound(Packet& packet, const nat::Mapping& mapping, uint8_t tos);
+// Neither: one hop further (RFC 1812 §5.3.1).
+void forward(net::Ipv4Header& ip, uint8_t tos);
 // Outside -> inside: destination.
 void rewrite_inbound(Packet& packet, const nat::Mapping& mapping, bool decrement_ttl, uint8_t tos);
 // The reverse of rewrite_inbound for a packet that an error quotes, its transport header perhaps cut short.

@@ -124,7 +124,9 @@ void Worker::take_tunnel_error(Packet& packet, uint32_t now_s) {
   const nat::OutboundKey key{net::masked(context.b4, config.subscriber_prefix_length), packet.ip->destination,
                              packet.port, packet.protocol, 0};
   const auto found = shard_.find(key, shard_.hash(key));
-  if (found == nat::null_mapping || shard_[found].b4 != context.b4) return packet.drop(Verdict::tunnel_error_ignored);
+  const bool translated = found != nat::null_mapping && shard_[found].b4 == context.b4;
+  const auto* passed = find_inbound(snapshot_->pass_through, *packet.ip, {packet.transport, sizeof(net::UdpHeader)});
+  if (!translated && (passed == nullptr || passed->b4 != context.b4)) return packet.drop(Verdict::tunnel_error_ignored);
   auto otherwise = Verdict::router_declined;
   if (context.code == net::icmp::fragmentation_needed) {
     if (context.mtu >= config.mtu_bytes) return packet.drop(Verdict::tunnel_error_ignored);
@@ -133,7 +135,7 @@ void Worker::take_tunnel_error(Packet& packet, uint32_t now_s) {
     if (!packet.ip->dont_fragment() || config.df_policy == DfPolicy::outer_fragment) return packet.drop(otherwise);
     context.mtu = static_cast<uint16_t>(context.mtu - config.overhead_bytes());
   }
-  restore_inbound(packet, shard_[found]);
+  if (translated) restore_inbound(packet, shard_[found]);
   packet.pull(packet.offset_of(packet.ip));
   context.l3_offset = context.outer_offset = 0;
   packet.punt(Punt::tunnel_error, otherwise);

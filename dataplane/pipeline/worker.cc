@@ -33,6 +33,25 @@ bool opens_mapping(const Packet& packet) {
   return (net::header_at<net::TcpHeader>(packet.transport).flags & relevant) == net::tcp_syn;
 }
 
+// The TCP header of a packet whose transport nobody has looked at; none if it is not there whole.
+net::TcpHeader* whole_tcp(const Packet& packet) {
+  const size_t bytes = packet.ip->total_length - packet.ip->header_bytes();
+  if (packet.protocol != net::Protocol::tcp || packet.ip->fragment_offset_bytes() != 0 ||
+      bytes < sizeof(net::TcpHeader))
+    return nullptr;
+  auto& tcp = net::header_at<net::TcpHeader>(packet.transport);
+  return tcp.header_bytes() >= sizeof tcp && tcp.header_bytes() <= bytes ? &tcp : nullptr;
+}
+
+// Whether the way to the internet may be taken: if not, the fate is decided, and nothing was rewritten yet.
+bool may_leave(Packet& packet, uint16_t mtu_bytes) {
+  const auto& ip = *packet.ip;
+  if (ip.ttl <= 1) return packet.punt(Punt::ttl_expired, Verdict::router_declined), false;
+  if (ip.total_length <= mtu_bytes || !ip.dont_fragment()) return true;
+  packet.context.mtu = mtu_bytes;
+  return packet.punt(Punt::too_big, Verdict::too_big), false;
+}
+
 // The type of service with which a packet enters the softwire.
 uint8_t inbound_tos(const Packet& packet, const Snapshot& config) {
   const uint8_t tos = packet.ip->tos;
@@ -86,7 +105,27 @@ void Worker::parse(Burst& burst, uint32_t now_s) {
     else
       parse_frame(packet, *snapshot_, index_);
     if (packet.tunnel_error) take_tunnel_error(packet, now_s);
+    if (packet.passes != nullptr && !packet.decided()) pass(burst, packet, now_s);
   }
+}
+
+// Into a softwire or out of it like any packet, but as it is (RFC 6888 REQ-6).
+void Worker::pass(Burst& burst, Packet& packet, uint32_t now_s) {
+  auto& ip = *packet.ip;
+  const auto& config = *snapshot_;
+  if (packet.outbound() && !may_leave(packet, config.internet.mtu_bytes)) return;
+  const net::Ipv6& b4 = packet.passes->b4;
+  const uint16_t mtu_bytes = packet.outbound() ? config.internet.mtu_bytes : path_mtu(packet, b4, now_s);
+  if (!packet.outbound() && !may_enter_softwire(packet, mtu_bytes)) return;
+  counters_.passed_through.add();
+  if (auto* tcp = whole_tcp(packet)) clamp_mss(*tcp, config.softwire.tcp_mss_max);
+  packet.pull(packet.offset_of(&ip));
+  if (!packet.outbound()) {
+    forward(ip, inbound_tos(packet, config));
+    return send_into_softwire(burst, packet, 0, b4, mtu_bytes);
+  }
+  forward(ip, decapsulated_tos(ip.tos, packet.outer_class, config.softwire.pipe_dscp.has_value()));
+  send_outside(burst, packet);
 }
 
 nat::OutboundKey Worker::key_of(const Packet& packet) const {
@@ -155,12 +194,8 @@ void Worker::open_mappings(Burst& burst, uint32_t now_s) {
 
 void Worker::translate_outbound(Burst& burst, Packet& packet, uint32_t now_s) {
   auto& ip = *packet.ip;
-  if (ip.ttl <= 1) return packet.punt(Punt::ttl_expired, Verdict::router_declined);
   const bool hairpins = snapshot_->hairpinning && snapshot_->policy.pool.number_of(ip.destination);
-  if (!hairpins && ip.total_length > snapshot_->internet.mtu_bytes && ip.dont_fragment()) {
-    packet.context.mtu = snapshot_->internet.mtu_bytes;
-    return packet.punt(Punt::too_big, Verdict::too_big);
-  }
+  if (!may_leave(packet, hairpins ? UINT16_MAX : snapshot_->internet.mtu_bytes)) return;
   // An error or a reset that answers inbound traffic keeps nothing alive (RFC 7857 §7.1).
   const bool is_segment = is_tcp_segment(packet);
   const uint8_t flags = is_segment ? net::header_at<net::TcpHeader>(packet.transport).flags : uint8_t{0};

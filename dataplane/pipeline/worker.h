@@ -41,6 +41,7 @@ class Worker {
   const Gateways& gateways_;
   Buffers& buffers_;
   void parse(Burst& burst, uint32_t now_s);
+  void pass(Burst& burst, Packet& packet, uint32_t now_s);
   void look_up(Burst& burst, bool outbound);
   void open_mappings(Burst& burst, uint32_t now_s);
   void translate_outbound(Burst& burst, Packet& packet, uint32_t now_s);

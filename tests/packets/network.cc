@@ -169,6 +169,7 @@ std::map<std::string, uint64_t> Network::counters() const {
     sums["outbound"] += counters.translated_outbound.read();
     sums["inbound"] += counters.translated_inbound.read();
     sums["hairpinned"] += counters.hairpinned.read();
+    sums["passed"] += counters.passed_through.read();
     sums["fragments_made"] += counters.fragments_made.read();
     sums["opened"] += worker->shard().counters().opened.read();
   }

@@ -85,6 +85,14 @@ const std::map<std::string, Setter> setters{
     {"limit", [](Settings& s, const Words& w) { set(s.snapshot.softwire.encapsulation_limit.emplace(), w); }},
     {"pipe", [](Settings& s, const Words& w) { set(s.snapshot.softwire.pipe_dscp.emplace(), w); }},
     {"remark", [](Settings& s, const Words& w) { set(s.snapshot.internet.remark_dscp.emplace(), w); }},
+    {"pass",  // B4 INSIDE DESTINATION/LENGTH PORT PROTOCOL, both 0 for any
+     [](Settings& s, const Words& w) {
+       s.snapshot.pass_through.push_back({net::parse_ipv6(w.at(1)).value(),
+                                          net::parse_ipv4(w.at(2)).value(),
+                                          net::parse_ipv4_prefix(w.at(3)).value(),
+                                          {static_cast<uint16_t>(number(w.at(4)))},
+                                          net::Protocol{static_cast<uint8_t>(number(w.at(5)))}});
+     }},
     {"budget",
      [](Settings& s, const Words& w) {
        set(s.snapshot.opened_per_burst_max, w);

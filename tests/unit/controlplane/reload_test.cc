@@ -28,8 +28,14 @@ std::string other_value(const Setting& setting, const std::string& value) {
     std::stringstream(value) >> was;
     return std::to_string(was == setting.min ? setting.max : setting.min);
   }
-  std::vector<std::string> candidates = {
-      "2001:db8:0:1::99", "198.51.100.99", "10.0.0.0/8", "2001:db8:77::/48", "900", "40", "pipe:40"};
+  std::vector<std::string> candidates = {"2001:db8:0:1::99",
+                                         "198.51.100.99",
+                                         "10.0.0.0/8",
+                                         "2001:db8:77::/48",
+                                         "900",
+                                         "40",
+                                         "pipe:40",
+                                         "2001:db8:b4::1 203.0.113.7 198.51.100.9 any"};
   std::stringstream words(accepted(setting));
   for (std::string word; std::getline(words, word, '|');) candidates.push_back(word);
   for (const auto& candidate : candidates)

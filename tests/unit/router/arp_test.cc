@@ -38,6 +38,13 @@ TEST_F(Arp, pool_address_on_the_link_is_answered_by_proxy_and_others_are_not) {
   EXPECT_EQ(sent.size(), 1U);
 }
 
+TEST_F(Arp, DSL_059_an_address_passed_through_is_answered_for_on_the_link) {
+  snapshot.pass_through.push_back({v6(b4), v4("198.51.100.20"), {}, {}, {}});
+  snapshot.pass_through.push_back({v6(b4), v4("203.0.113.20"), {}, {}, {}});
+  EXPECT_EQ(ask("198.51.100.20"), Outcome::arp_answered);
+  EXPECT_EQ(ask("203.0.113.20"), Outcome::declined);
+}
+
 TEST_F(Arp, probe_without_a_sender_address_is_answered) {  // RFC 5227 §2.1: so that its host keeps off
   EXPECT_EQ(ask(our_ipv4, "0.0.0.0"), Outcome::arp_answered);
   EXPECT_EQ(sent.size(), 1U);
