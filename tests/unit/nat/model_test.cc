@@ -1,5 +1,5 @@
-// 200 000 random operations on a shard, beside a model that knows only what was promised: who has which outside
-// endpoint, and until when.
+// A million random operations on a shard, reloads and kills among them, beside a model that knows only what was
+// promised: who has which outside endpoint, and until when.
 #include <map>
 #include <random>
 #include <set>
@@ -25,7 +25,12 @@ class Model : public ShardTest, public testing::WithParamInterface<uint32_t> {
     settings.subscribers_max = 60;
     settings.slab_path = directory_.file("worker-0.slab");
     settings_ = settings;
+    rules_ = settings.policy;
     start(settings_);
+  }
+  void TearDown() override {
+    ShardTest::TearDown();
+    shard_.reset();  // before its rules go
   }
   uint32_t below(uint32_t count) { return static_cast<uint32_t>(random_()) % count; }
   Key random_key() {
@@ -44,8 +49,8 @@ class Model : public ShardTest, public testing::WithParamInterface<uint32_t> {
   void expect_promised(const Key& key, net::Endpoint outside) {
     const auto slot = std::pair(outside, std::get<2>(key));
     EXPECT_FALSE(taken_.contains(slot)) << "handed out twice";
-    if (const auto ended = rested_.find(slot); ended != rested_.end()) {
-      EXPECT_GT(now_s_, ended->second + 120);
+    if (const auto rests = rested_.find(slot); rests != rested_.end()) {
+      EXPECT_GT(now_s_, rests->second);
     }
     for (const auto& [other, promise] : promises_)
       if (std::get<0>(other) == std::get<0>(key)) {
@@ -57,7 +62,7 @@ class Model : public ShardTest, public testing::WithParamInterface<uint32_t> {
   void forget(std::map<Key, Promise>::iterator at) {
     const auto slot = std::pair(at->second.outside, std::get<2>(at->first));
     taken_.erase(slot);
-    rested_[slot] = now_s_;
+    rested_[slot] = now_s_ + rules_.timeouts.quarantine_s;
     promises_.erase(at);
   }
 
@@ -119,6 +124,21 @@ class Model : public ShardTest, public testing::WithParamInterface<uint32_t> {
       at = next;
     }
   }
+  // As a reload does: other rules from now on, and nothing that was promised is touched.
+  void reload() {
+    auto next = std::make_unique<Policy>(settings_.policy);
+    next->limits.blocks_per_subscriber_max = static_cast<uint8_t>(1 + below(Subscriber::blocks_capacity));
+    next->timeouts.quarantine_s = 30 * below(8);
+    shard_->use(*next);
+    current_ = std::move(next);
+    rules_ = *current_;
+  }
+  // A kill, and a start with what the configuration says by now, perhaps more room.
+  void restart() {
+    settings_.policy = rules_;
+    settings_.mappings_max += below(3) * 100;
+    start(settings_);
+  }
   void compare() {
     EXPECT_EQ(shard_->mappings_live(), promises_.size());
     for (const auto& [key, promise] : promises_) {
@@ -133,14 +153,16 @@ class Model : public ShardTest, public testing::WithParamInterface<uint32_t> {
   std::mt19937 random_{GetParam()};
   Directory directory_;
   ShardSettings settings_;
+  Policy rules_;  // in force
+  std::unique_ptr<Policy> current_;
   std::map<Key, Promise> promises_;
   std::set<std::pair<net::Endpoint, Protocol>> taken_;
-  std::map<std::pair<net::Endpoint, Protocol>, uint32_t> rested_;
+  std::map<std::pair<net::Endpoint, Protocol>, uint32_t> rested_;  // until
 };
 
 // Shows ICM-005, PCP-043, TCP-012, UDP-020.
 TEST_P(Model, every_promise_is_kept) {
-  for (int i = 0; i < 100'000; ++i) {
+  for (int i = 0; i < 250'000; ++i) {
     const Key key = random_key();
     switch (below(40)) {
       case 0:
@@ -165,7 +187,8 @@ TEST_P(Model, every_promise_is_kept) {
       default:
         packet(key);
     }
-    if (below(20'000) == 0) start(settings_);  // a kill: nothing of what was promised may be gone
+    if (below(5000) == 0) reload();
+    if (below(20'000) == 0) restart();
     if (below(2000) == 0) compare();
     if (HasFailure()) FAIL() << "operation " << i;
   }
@@ -175,7 +198,7 @@ TEST_P(Model, every_promise_is_kept) {
   EXPECT_EQ(shard_->blocks_free(), shard_->blocks_total());
 }
 
-INSTANTIATE_TEST_SUITE_P(seeds, Model, testing::Values(1U, 2U));
+INSTANTIATE_TEST_SUITE_P(seeds, Model, testing::Values(1U, 2U, 3U, 4U));
 
 }  // namespace
 }  // namespace portolan::nat
