@@ -23,8 +23,15 @@ io::DataplaneSettings dataplane_settings(const Config& config, const Say& say) {
   settings.eal = config.dataplane.eal;
   settings.workers = config.dataplane.workers;
   settings.cores = parse_cores(config.dataplane.cores).value_or(std::vector<unsigned>{});
-  settings.access = {config.access.device, static_cast<uint16_t>(config.access.mtu_bytes)};
-  settings.internet = {config.internet.device, static_cast<uint16_t>(config.internet.mtu_bytes)};
+  const auto side = [](const std::string& device, uint32_t mtu_bytes, uint32_t vlan) {
+    return io::SideSettings{device, static_cast<uint16_t>(mtu_bytes), static_cast<uint16_t>(vlan)};
+  };
+  const auto& access = config.access;
+  const auto& internet = config.internet;
+  const auto& nat44 = config.nat44;
+  if (config.serves_softwires()) settings.sides[0] = side(access.device, access.mtu_bytes, access.vlan);
+  settings.sides[1] = side(internet.device, internet.mtu_bytes, internet.vlan);
+  if (config.serves_nat44()) settings.sides[2] = side(config.nat44_device(), nat44.mtu_bytes, nat44.vlan);
   settings.idle_sleep_us = config.dataplane.idle_sleep_us;
   settings.log = say;
   return settings;
@@ -35,9 +42,10 @@ std::string setting_at_fault(const Config& config, const std::string& error) {
   const auto names = [&](const std::string& devargs) {
     return error.find(devargs.substr(0, devargs.find(','))) != error.npos;
   };
-  const bool is_conflict = error.find("both sides") != error.npos;
+  const bool is_conflict = error.find(" both ") != error.npos;
+  if (!config.nat44.device.empty() && names(config.nat44.device)) return "nat44.device";
   if (is_conflict || names(config.internet.device)) return "internet.device";
-  if (names(config.access.device)) return "access.device";
+  if (config.serves_softwires() && names(config.access.device)) return "access.device";
   return error.find("cores") != error.npos ? "dataplane.cores" : "dataplane.eal";
 }
 
@@ -79,8 +87,7 @@ net::Result<void, StartError> Aftr::start_all() {
   if (!dataplane) return tl::unexpected(dataplane_error(*config_, dataplane.error()));
   dataplane_ = std::move(*dataplane);
 
-  snapshot_ = std::make_shared<pipeline::Snapshot>(
-      snapshot_of(*config_, dataplane_->mac(Side::access), dataplane_->mac(Side::internet)));
+  snapshot_ = std::make_shared<pipeline::Snapshot>(snapshot_of(*config_, macs()));
   injector_ = std::make_unique<Injector>(*dataplane_);
   translator_ = std::make_unique<Translator>(*dataplane_);
   pcp_ = std::make_unique<PcpFront>(pcp_settings(*config_), *snapshot_, *translator_,
@@ -99,6 +106,12 @@ net::Result<void, StartError> Aftr::start_watch() {
   if (!sink) return tl::unexpected(StartError{"log.events-target", sink.error()});
   watch_.use(config_, std::move(*sink));
   return {};
+}
+
+Macs Aftr::macs() const {
+  Macs macs;
+  for (const Side side : pipeline::sides) macs[static_cast<size_t>(side)] = dataplane_->mac(side);
+  return macs;
 }
 
 void Aftr::say_what_was_restored() {

@@ -14,6 +14,7 @@
 #include "controlplane/command.h"
 #include "controlplane/config.h"
 #include "controlplane/config_difference.h"
+#include "controlplane/engine_settings.h"
 #include "controlplane/pcp_front.h"
 #include "controlplane/router/router.h"
 #include "controlplane/state_dir.h"
@@ -79,6 +80,7 @@ class Aftr {
   net::Result<void, StartError> start_all();
   net::Result<void, StartError> start_watch();
   void say_what_was_restored();
+  [[nodiscard]] Macs macs() const;
   void take_over(std::shared_ptr<const Config> config, std::unique_ptr<LineSink> sink);
   [[nodiscard]] static uint64_t now_ms();  // of a steady clock
   bool round();
@@ -101,7 +103,7 @@ class Aftr {
   std::optional<CliSocket> cli_;
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   uint64_t next_second_ms_ = 0;
-  std::array<std::optional<bool>, 2> gateway_answers_;  // by Side: as was last said
+  std::array<std::optional<bool>, pipeline::side_count> gateway_answers_;  // by Side: as was last said
 };
 
 }  // namespace portolan::control

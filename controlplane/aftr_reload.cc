@@ -52,8 +52,7 @@ Aftr::Reloaded Aftr::reload() {
 }
 
 void Aftr::take_over(std::shared_ptr<const Config> config, std::unique_ptr<LineSink> sink) {
-  const auto next = std::make_shared<const pipeline::Snapshot>(
-      snapshot_of(*config, dataplane_->mac(Side::access), dataplane_->mac(Side::internet)));
+  const auto next = std::make_shared<const pipeline::Snapshot>(snapshot_of(*config, macs()));
   dataplane_->swap_snapshot(*next);
   router_->use(*next, now_ms());
   pcp_->use(pcp_settings(*config), *next);

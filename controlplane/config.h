@@ -91,7 +91,14 @@ struct Config {
   } softwire;
 
   struct Nat44 {
-    std::vector<net::Ipv4Prefix> inside_prefixes;
+    std::vector<net::Ipv4Prefix> inside_prefixes;  // empty: off
+    std::string device;                            // empty: access.device
+    net::Ipv4Prefix address;
+    net::Ipv4 gateway;
+    uint32_t mtu_bytes = 1500;
+    uint32_t vlan = 0;
+    uint32_t subscriber_prefix_length = 32;
+    MssClamp tcp_mss_clamp{MssClamp::Mode::off, 0};
   } nat44;
 
   struct Pool {
@@ -131,6 +138,10 @@ struct Config {
     std::optional<LogTarget> events_target;  // none: log.target
     uint32_t high_threshold_percent = 80;
   } log;
+
+  [[nodiscard]] bool serves_softwires() const { return !softwire.aftr_addresses.empty(); }
+  [[nodiscard]] bool serves_nat44() const { return !nat44.inside_prefixes.empty(); }
+  [[nodiscard]] const std::string& nat44_device() const { return nat44.device.empty() ? access.device : nat44.device; }
 };
 
 // dataplane.cores, "2-3,6", as numbers; none if it is no such list or names more CPUs than a machine has.

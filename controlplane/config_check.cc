@@ -35,9 +35,10 @@ class Checker {
     required();
     later();
     duplicates();
-    access();
+    if (wants_softwires()) access(), softwire();
     internet();
-    softwire();
+    nat44();
+    devices();
     pool();
     ports();
     pass_through();
@@ -50,7 +51,18 @@ class Checker {
   [[nodiscard]] bool good(std::initializer_list<Name> names) const {
     return std::ranges::none_of(names, [&](Name name) { return origin_.broken(row(name)) || missing(row(name)); });
   }
-  [[nodiscard]] bool missing(const Setting& setting) const { return setting.required() && !origin_.given(setting); }
+  [[nodiscard]] bool missing(const Setting& setting) const {
+    return setting.required() && !origin_.given(setting) && (wants_softwires() || !is_of_softwires(setting));
+  }
+  static bool is_of_softwires(const Setting& setting) {
+    return setting.section == "access" || setting.section == "softwire";
+  }
+  // One key of [access] or [softwire] is enough: NAT44 alone has none of them.
+  [[nodiscard]] bool wants_softwires() const {
+    return !config_.serves_nat44() || std::ranges::any_of(settings(), [this](const Setting& setting) {
+      return is_of_softwires(setting) && (origin_.given(setting) || origin_.broken(setting));
+    });
+  }
   void fail(Name name, std::string text, size_t at = 0) const { report_(row(name), at, std::move(text)); }
   // At whichever of the two the file names: the other is a default, which nobody can correct.
   void fail_either(Name first, Name second, const std::string& text) const {
@@ -62,7 +74,11 @@ class Checker {
   void duplicates() const;
   void access() const;
   void internet() const;
+  void ipv4_link(std::string_view section, const net::Ipv4Prefix& own, net::Ipv4 gateway) const;
   void softwire() const;
+  void nat44() const;
+  void nat44_prefixes() const;
+  void devices() const;
   void pool() const;
   void pool_prefixes() const;
   void pool_overlaps() const;
@@ -82,7 +98,10 @@ void Checker::required() const {
     if (missing(setting) && !origin_.broken(setting))
       report_(setting, 0,
               "is required; add \"" + std::string(setting.key) + " = " + std::string(setting.example) +
-                  "\" or the like to [" + std::string(setting.section) + ']');
+                  "\" or the like to [" + std::string(setting.section) + ']' +
+                  (is_of_softwires(setting) && config_.serves_nat44()
+                       ? ", or for NAT44 alone remove all of [access] and [softwire]"
+                       : ""));
 }
 
 // Accepting a value that is then not obeyed would be worse than refusing it.
@@ -131,10 +150,13 @@ void Checker::access() const {
                                     " of access.address; give an address of it, or a link-local one");
 }
 
-void Checker::internet() const {
-  const auto& [address, length] = config_.internet.address;
-  const auto gateway = config_.internet.gateway;
-  if (!good({{"internet", "address"}})) return;
+void Checker::internet() const { ipv4_link("internet", config_.internet.address, config_.internet.gateway); }
+
+void Checker::ipv4_link(std::string_view section, const net::Ipv4Prefix& own, net::Ipv4 gateway) const {
+  const auto& [address, length] = own;
+  const Name address_name{section, "address"}, gateway_name{section, "gateway"};
+  const auto name = std::string(section) + ".address";
+  if (!good({address_name})) return;
   const uint32_t host_bits = ~net::ipv4_mask(length);
   const auto is_host = [&, length = length](net::Ipv4 host) {  // neither the link's network nor its broadcast address
     const uint32_t bits = uint32_t{host.bits} & host_bits;
@@ -142,15 +164,14 @@ void Checker::internet() const {
   };
   const auto link = net::to_text(net::Ipv4Prefix{net::masked(address, length), length});
   if (!usable(address) || !is_host(address))
-    fail({"internet", "address"},
+    fail(address_name,
          net::to_text(address) + " cannot be a host's address on " + link + "; give one between its ends");
-  if (!good({{"internet", "gateway"}})) return;
+  if (!good({gateway_name})) return;
   if (gateway == address)
-    fail({"internet", "gateway"},
-         net::to_text(gateway) + " is internet.address itself; give the neighbouring router's");
-  else if (!net::contains(config_.internet.address, gateway) || !is_host(gateway))
-    fail({"internet", "gateway"},
-         net::to_text(gateway) + " is not a host on the link " + link + " of internet.address; give an address of it");
+    fail(gateway_name, net::to_text(gateway) + " is " + name + " itself; give the neighbouring router's");
+  else if (!net::contains(own, gateway) || !is_host(gateway))
+    fail(gateway_name,
+         net::to_text(gateway) + " is not a host on the link " + link + " of " + name + "; give an address of it");
 }
 
 void Checker::softwire() const {
@@ -169,6 +190,69 @@ void Checker::softwire() const {
     fail_either(mtu, link_mtu,
                 "softwire.mtu " + std::to_string(config_.softwire.mtu_bytes) + " exceeds access.mtu " +
                     std::to_string(config_.access.mtu_bytes) + "; lower softwire.mtu or raise access.mtu");
+}
+
+// Each key there is needs the prefixes, and they need an address, a gateway and a device.
+void Checker::nat44() const {
+  const Name prefix{"nat44", "inside-prefix"}, address{"nat44", "address"}, gateway{"nat44", "gateway"},
+      device{"nat44", "device"};
+  if (origin_.broken(row(prefix))) return;
+  if (!config_.serves_nat44()) {
+    for (const auto& setting : settings())
+      if (setting.section == "nat44" && value_texts(setting, config_) != value_texts(setting, Config{}))
+        report_(setting, 0, "has no effect without nat44.inside-prefix; add one, or remove the line");
+    return;
+  }
+  const auto need = [this](Name name, const char* why, const char* example) {
+    if (!origin_.given(row(name)) && !origin_.broken(row(name)))
+      fail(name, std::string("is required ") + why + "; add \"" + std::string(name.key) + " = " + example +
+                     "\" or the like to [nat44]");
+  };
+  need(address, "with nat44.inside-prefix", "100.64.0.1/24");
+  need(gateway, "with nat44.inside-prefix", "100.64.0.2");
+  if (!wants_softwires()) need(device, "without access.device", "net_af_packet0,iface=ins0");
+  nat44_prefixes();
+  if (!origin_.given(row(address)) || !origin_.given(row(gateway)) || !good({address, gateway})) return;
+  ipv4_link("nat44", config_.nat44.address, config_.nat44.gateway);
+  const auto own = config_.nat44.address.address;
+  if (own == config_.internet.address.address)
+    fail(address, net::to_text(own) + " is internet.address; give each side an address of its own");
+}
+
+// Inside sources must be nobody else's. The router's own address may lie among its subscribers' as on any link.
+void Checker::nat44_prefixes() const {
+  const Name prefix{"nat44", "inside-prefix"};
+  const auto& prefixes = config_.nat44.inside_prefixes;
+  const net::Ipv4Prefix refused[] = {
+      {net::Ipv4{0x00000000}, 8}, {net::Ipv4{0x7f000000}, 8}, {net::Ipv4{0xe0000000}, 3}, {net::Ipv4{0xc0000000}, 29}};
+  for (size_t at = 0; at < prefixes.size(); ++at) {
+    const auto text = net::to_text(prefixes[at]);
+    const auto overlaps = [&](const net::Ipv4Prefix& other) { return net::overlap(prefixes[at], other); };
+    if (std::ranges::any_of(refused, overlaps))
+      fail(prefix, text + " has addresses that no host may send from; give the subscribers' own", at);
+    if (good({{"internet", "address"}}) && overlaps(config_.internet.address))
+      fail(prefix,
+           text + " overlaps internet.address " + net::to_text(config_.internet.address) +
+               ", whose link is on the other side; give the subscribers' addresses alone",
+           at);
+    for (size_t earlier = 0; earlier < at; ++earlier)
+      if (prefixes[at] != prefixes[earlier] && overlaps(prefixes[earlier]))
+        fail(prefix,
+             text + " overlaps " + net::to_text(prefixes[earlier]) + " on line " +
+                 std::to_string(origin_.line(row(prefix), earlier)) + "; remove one of the two",
+             at);
+  }
+}
+
+// Sides on one device are told apart by VLAN, or because one speaks IPv6 and the other IPv4. Two of IPv4 would differ
+// by nothing but an address that the sender chose.
+void Checker::devices() const {
+  if (!config_.serves_nat44() || !good({{"internet", "device"}})) return;
+  if (config_.nat44_device() != config_.internet.device || config_.nat44.vlan != config_.internet.vlan) return;
+  if (!good({{"nat44", "vlan"}, {"internet", "vlan"}, {"nat44", "device"}})) return;
+  fail({"nat44", "vlan"}, "NAT44 and the Internet have the same device and VLAN " + std::to_string(config_.nat44.vlan) +
+                              ", where any host could pose as a subscriber; give nat44.vlan or internet.vlan another "
+                              "number, or nat44.device a device of its own");
 }
 
 void Checker::pool() const {
@@ -207,6 +291,13 @@ void Checker::pool_prefixes() const {
            text + " holds internet.address " + net::to_text(own) + ", which is the router's; give other addresses", at);
     if (good({{"internet", "gateway"}}) && net::contains(prefixes[at], gateway))
       fail(prefix, text + " holds internet.gateway " + net::to_text(gateway) + "; give other addresses", at);
+    if (!config_.serves_nat44() || !good({{"nat44", "inside-prefix"}})) continue;
+    for (const auto& inside : config_.nat44.inside_prefixes)
+      if (net::overlap(prefixes[at], inside))
+        fail(prefix, text + " overlaps nat44.inside-prefix " + net::to_text(inside) + "; give other addresses", at);
+    for (const auto address : {config_.nat44.address.address, config_.nat44.gateway})
+      if (address != net::Ipv4{} && net::contains(prefixes[at], address))
+        fail(prefix, text + " holds " + net::to_text(address) + " of [nat44]; give other addresses", at);
   }
 }
 

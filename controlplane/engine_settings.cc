@@ -1,22 +1,24 @@
 #include "controlplane/engine_settings.h"
 
+#include <algorithm>
+
 namespace portolan::control {
 
 namespace {
 
-constexpr uint16_t ipv6_bytes = 40, ipv4_and_tcp_bytes = 40;
+constexpr uint32_t ipv6_bytes = 40, ipv4_and_tcp_bytes = 40;
 
-uint16_t mss_max(const Config::Softwire& softwire) {
-  switch (softwire.tcp_mss_clamp.mode) {
+// `ipv4_mtu_bytes`: of the way to the subscriber.
+uint16_t mss_max(const MssClamp& clamp, uint32_t ipv4_mtu_bytes) {
+  switch (clamp.mode) {
     case MssClamp::Mode::off:
       return 0;
     case MssClamp::Mode::fixed:
-      return softwire.tcp_mss_clamp.bytes;
+      return clamp.bytes;
     case MssClamp::Mode::automatic:
       break;
   }
-  const unsigned limit_bytes = softwire.encapsulation_limit ? net::encapsulation_limit_bytes : 0;
-  return static_cast<uint16_t>(softwire.mtu_bytes - ipv6_bytes - limit_bytes - ipv4_and_tcp_bytes);
+  return static_cast<uint16_t>(ipv4_mtu_bytes - ipv4_and_tcp_bytes);
 }
 
 uint32_t share(uint32_t whole, unsigned workers) { return (whole + workers - 1) / workers; }
@@ -42,20 +44,39 @@ nat::ShardSettings shard_settings(const Config& config, unsigned worker, const s
   settings.mappings_max = share(config.dataplane.mappings_max, settings.workers);
   settings.subscribers_max = share(config.dataplane.subscribers_max, settings.workers);
   settings.subscriber_prefix_length = static_cast<uint8_t>(config.softwire.subscriber_prefix_length);
+  settings.plain_prefix_length = static_cast<uint8_t>(config.nat44.subscriber_prefix_length);
   settings.policy = policy_of(config);
   settings.slab_path = state_dir + "/mappings." + std::to_string(worker);
   return settings;
 }
 
-pipeline::Snapshot snapshot_of(const Config& config, const net::Mac& access, const net::Mac& internet) {
+pipeline::Snapshot snapshot_of(const Config& config, const Macs& macs) {
   pipeline::Snapshot snapshot;
-  snapshot.access = {access, config.access.address, config.access.gateway,
-                     static_cast<uint16_t>(config.access.mtu_bytes)};
-  snapshot.internet = {internet, config.internet.address, config.internet.gateway,
-                       static_cast<uint16_t>(config.internet.mtu_bytes)};
-  snapshot.softwire = {config.softwire.aftr_addresses,   static_cast<uint8_t>(config.softwire.subscriber_prefix_length),
-                       config.softwire.allowed_prefixes, static_cast<uint16_t>(config.softwire.mtu_bytes),
-                       mss_max(config.softwire),         static_cast<uint8_t>(config.softwire.hop_limit)};
+  snapshot.access = {macs[0], config.access.address, config.access.gateway,
+                     static_cast<uint16_t>(config.access.mtu_bytes), static_cast<uint16_t>(config.access.vlan)};
+  snapshot.internet = {macs[1], config.internet.address, config.internet.gateway,
+                       static_cast<uint16_t>(config.internet.mtu_bytes), static_cast<uint16_t>(config.internet.vlan)};
+  const auto& nat44 = config.nat44;
+  snapshot.inside = {macs[2],
+                     nat44.address,
+                     nat44.gateway,
+                     static_cast<uint16_t>(nat44.mtu_bytes),
+                     static_cast<uint16_t>(nat44.vlan),
+                     nat44.inside_prefixes,
+                     static_cast<uint8_t>(nat44.subscriber_prefix_length),
+                     mss_max(nat44.tcp_mss_clamp, nat44.mtu_bytes)};
+  const std::array devices{&config.access.device, &config.internet.device, &config.nat44_device()};
+  for (size_t at = 0; at < devices.size(); ++at)
+    snapshot.devices[at] = static_cast<uint8_t>(
+        std::ranges::find_if(devices, [&](const std::string* text) { return *text == *devices[at]; }) -
+        devices.begin());
+  const uint32_t limit_bytes = config.softwire.encapsulation_limit ? net::encapsulation_limit_bytes : 0;
+  snapshot.softwire = {config.softwire.aftr_addresses,
+                       static_cast<uint8_t>(config.softwire.subscriber_prefix_length),
+                       config.softwire.allowed_prefixes,
+                       static_cast<uint16_t>(config.softwire.mtu_bytes),
+                       mss_max(config.softwire.tcp_mss_clamp, config.softwire.mtu_bytes - ipv6_bytes - limit_bytes),
+                       static_cast<uint8_t>(config.softwire.hop_limit)};
   snapshot.policy = policy_of(config);
   snapshot.pass_through = config.nat.pass_through;
   snapshot.internet.remark_dscp = config.internet.remark_dscp;

@@ -32,7 +32,7 @@ class CounterRows {
   std::vector<Row> rows_;
 };
 
-void add_packet_counters(CounterRows& rows) {
+void add_packet_counters(CounterRows& rows, const Aftr& aftr) {
   using Counters = pipeline::WorkerCounters;
   const auto of_side = [](pipeline::Side side, nat::Counter pipeline::SideCounters::*which) {
     return [side, which](const Counters& counters) -> const nat::Counter& { return counters.side(side).*which; };
@@ -43,15 +43,16 @@ void add_packet_counters(CounterRows& rows) {
     };
   };
   using Side = pipeline::SideCounters;
-  for (const auto side : {pipeline::Side::access, pipeline::Side::internet}) {
+  for (const auto side : pipeline::sides) {
+    if (!aftr.dataplane().has(side)) continue;
     const std::string name(to_text(side));
     rows.add(name + "_received", "packets in", of_side(side, &Side::received));
     rows.add(name + "_received_bytes", "octets in, Ethernet headers included", of_side(side, &Side::received_bytes));
     rows.add(name + "_sent", "packets out", of_side(side, &Side::sent));
     rows.add(name + "_sent_bytes", "octets out, Ethernet headers included", of_side(side, &Side::sent_bytes));
   }
-  rows.add("translated_outbound", "from a softwire", &Counters::translated_outbound);
-  rows.add("translated_inbound", "to a softwire", &Counters::translated_inbound);
+  rows.add("translated_outbound", "from a subscriber", &Counters::translated_outbound);
+  rows.add("translated_inbound", "to a subscriber", &Counters::translated_inbound);
   rows.add("hairpinned", "from one mapping to another", &Counters::hairpinned);
   rows.add("passed_through", "tunnelled but not translated (nat.pass-through)", &Counters::passed_through);
   rows.add("fragments_made", "IPv6 fragments beyond the first", &Counters::fragments_made);
@@ -120,7 +121,7 @@ Reply show_counters(const Aftr& aftr, const Request& request) {
   const bool all = request.args.size() == 1 && request.args[0] == "all";
   if (!request.args.empty() && !all) return error_reply(Code::bad_argument, "show counters takes nothing or 'all'");
   CounterRows rows(aftr, all);
-  add_packet_counters(rows);
+  add_packet_counters(rows, aftr);
   add_mapping_counters(rows, aftr);
   add_router_counters(rows, aftr);
   add_pcp_counters(rows, aftr);

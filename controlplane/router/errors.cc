@@ -1,6 +1,6 @@
 // ICMP errors: about packets workers could not forward, and about those nobody here listens to. Into a softwire they
-// come from 192.0.0.1 (RFC 6333 §6.5), to the internet from the router's own address; both quote what the sender had
-// sent.
+// come from 192.0.0.1 (RFC 6333 §6.5), to the internet and to NAT44's subscribers from the router's address on that
+// side; all quote what the sender had sent.
 #include "controlplane/router/router.h"
 
 namespace portolan::control {
@@ -44,12 +44,12 @@ Outcome Router::on_punted_for_error(const Arrival& arrival) {
 
 Outcome Router::send_error(const Arrival& arrival, const Ipv4View& about, const IcmpError& error) {
   const auto& header = about.header;
-  const auto& internet = snapshot_->internet;
   const Route route = route_back(arrival, header.source);
-  const bool to_internet = !route.softwire;
-  if (arrival.group_addressed() || !error_is_due(about) || is_own(header.source, !to_internet))
+  const bool to_internet = route.side == Side::internet;
+  const auto link = ipv4_link(route.side);  // of a softwire: the internet's
+  if (arrival.group_addressed() || !error_is_due(about) || is_own(header.source, route.softwire.has_value()))
     return Outcome::error_not_due;
-  if (is_broadcast_on(internet.address, header.destination) || is_broadcast_on(internet.address, header.source))
+  if (is_broadcast_on(link.address, header.destination) || is_broadcast_on(link.address, header.source))
     return Outcome::error_not_due;
   // From the internet no pool address is a true source. A hairpinned packet has one: its error goes out and, routed
   // back like any packet to the pool, through the mapping to the sender.
@@ -59,7 +59,7 @@ Outcome Router::send_error(const Arrival& arrival, const Ipv4View& about, const 
 
   Frame frame(quoted(about));
   frame.icmp(error.type, error.code, error.rest);
-  return send_ipv4(frame, route, to_internet ? internet.address.address : softwire_ipv4, header.source,
+  return send_ipv4(frame, route, route.softwire ? softwire_ipv4 : link.address.address, header.source,
                    net::Protocol::icmp, dscp_of(header.tos), Outcome::error_sent);
 }
 

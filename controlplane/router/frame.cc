@@ -91,7 +91,12 @@ Frame& Frame::encapsulation_limit(uint8_t limit, net::Protocol next) {
   return *this;
 }
 
-Frame& Frame::ethernet(const net::Mac& destination, const net::Mac& source, net::EtherType type) {
+Frame& Frame::ethernet(const net::Mac& destination, const net::Mac& source, uint16_t vlan, net::EtherType type) {
+  if (vlan != 0) {
+    auto& tag = push<net::VlanTag>();
+    tag.control = vlan, tag.type = static_cast<uint16_t>(type);
+    type = net::EtherType::vlan;
+  }
   auto& header = push<net::EthernetHeader>();
   header.destination = destination, header.source = source, header.type = static_cast<uint16_t>(type);
   return *this;

@@ -31,13 +31,15 @@ class Frame {
   Frame& ipv6(const net::Ipv6& source, const net::Ipv6& destination, net::Protocol next, uint8_t traffic_class,
               uint8_t hop_limit);
   Frame& encapsulation_limit(uint8_t limit, net::Protocol next);  // RFC 2473 §4.1.1
-  Frame& ethernet(const net::Mac& destination, const net::Mac& source, net::EtherType type);
+  // With an 802.1Q tag unless `vlan` is 0.
+  Frame& ethernet(const net::Mac& destination, const net::Mac& source, uint16_t vlan, net::EtherType type);
 
   [[nodiscard]] std::span<const uint8_t> bytes() const { return std::span(buffer_).subspan(begin_, end_ - begin_); }
   [[nodiscard]] size_t size() const { return end_ - begin_; }
 
  private:
-  static constexpr size_t headroom_bytes = 128;  // Ethernet 14, IPv6 40 + 8, IPv4 20, UDP or ICMP 8, and to spare
+  static constexpr size_t headroom_bytes =
+      128;  // Ethernet 14 and tag 4, IPv6 40 + 8, IPv4 20, UDP or ICMP 8, and to spare
 
   template <class Header>
   Header& push();

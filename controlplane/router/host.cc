@@ -30,8 +30,9 @@ Outcome Router::on_ipv4(const Arrival& arrival) {
   if (!packet) return Outcome::malformed;
   const bool in_softwire = arrival.context.in_softwire;
   const auto& header = packet->header;
-  const bool pcp_only = in_softwire && header.destination == pcp_anycast_ipv4;
-  if (!in_softwire && !came_from(Side::internet, arrival)) return Outcome::declined;
+  const bool subscriber_asks = in_softwire || arrival.context.side == Side::inside;
+  const bool pcp_only = subscriber_asks && header.destination == pcp_anycast_ipv4;
+  if (!in_softwire && arrival.context.side == Side::access) return Outcome::declined;
   if (!is_own(header.destination, in_softwire) && !pcp_only) return Outcome::declined;
   if (arrival.group_addressed() || !is_single_host(header.source) || is_own(header.source, in_softwire))
     return Outcome::declined;
@@ -84,7 +85,7 @@ Outcome Router::on_udp(const Arrival& arrival, const Ipv4View& packet) {
 }
 
 Outcome Router::on_ipv6(const Arrival& arrival) {
-  if (!came_from(Side::access, arrival)) return Outcome::declined;
+  if (arrival.context.side != Side::access) return Outcome::declined;
   const auto packet = view_ipv6(from(arrival.frame, arrival.context.outer_offset));
   if (!packet || !arrival.ethernet) return Outcome::malformed;
   if (packet->fragment) return Outcome::fragment_ignored;

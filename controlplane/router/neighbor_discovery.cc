@@ -69,7 +69,7 @@ Outcome Router::on_solicitation(const Arrival& arrival, const Ipv6View& packet) 
 
   Outcome outcome = Outcome::declined;
   if (source == snapshot_->access.gateway && message->mac)
-    outcome = learned(access_gateway_.hear(*message->mac, arrival.now_ms));
+    outcome = learned(gateway(Side::access).hear(*message->mac, arrival.now_ms));
   if (!answers_solicitation_for(message->target)) return outcome;
   // Duplicate address detection cannot be answered to a sender without an address: all nodes are told (§7.2.4).
   if (unspecified)
@@ -86,9 +86,11 @@ Outcome Router::on_advertisement(const Arrival& arrival, const Ipv6View& packet)
   if (arrival.ethernet->source == snapshot_->access.mac) return Outcome::declined;
   if (is_own(message->target)) return Outcome::address_conflict;
   if (message->target != snapshot_->access.gateway) return Outcome::declined;
-  return learned(access_gateway_.advertised(
-      {.mac = message->mac, .solicited = solicited, .override_known = (message->flags & flag_override) != 0},
-      arrival.now_ms));
+  return learned(
+      gateway(Side::access)
+          .advertised(
+              {.mac = message->mac, .solicited = solicited, .override_known = (message->flags & flag_override) != 0},
+              arrival.now_ms));
 }
 
 Outcome Router::send_advertisement(const net::Ipv6& target, const net::Ipv6& to, const net::Mac& to_mac,

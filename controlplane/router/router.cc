@@ -27,20 +27,27 @@ Router::Router(const pipeline::Snapshot& snapshot, pipeline::Gateways& gateways,
       gateways_(gateways),
       transmit_(transmit),
       pcp_(pcp),
-      access_gateway_(gateways.access, now_ms),
-      internet_gateway_(gateways.internet, now_ms),
       error_buckets_{TokenBucket(settings.errors_per_second, settings.errors_burst),
+                     TokenBucket(settings.errors_per_second, settings.errors_burst),
                      TokenBucket(settings.errors_per_second, settings.errors_burst)},
       announcements_left_(announcements),
-      announce_at_ms_(now_ms) {}
+      announce_at_ms_(now_ms) {
+  for (const Side side : pipeline::sides)
+    if (snapshot.serves(side)) neighbors_[static_cast<size_t>(side)].emplace(gateways.of(side), now_ms);
+}
 
 void Router::use(const pipeline::Snapshot& snapshot, uint64_t now_ms) {
   const auto& was = *std::exchange(snapshot_, &snapshot);
-  const bool access_changed = was.access.gateway != snapshot.access.gateway || was.access.mac != snapshot.access.mac;
-  const bool internet_changed =
-      was.internet.gateway != snapshot.internet.gateway || was.internet.mac != snapshot.internet.mac;
-  if (access_changed) access_gateway_.restart(now_ms);
-  if (internet_changed) internet_gateway_.restart(now_ms);
+  const auto gateway_of = [](const pipeline::Snapshot& of, Side side) {
+    return side == Side::access     ? of.access.gateway
+           : side == Side::internet ? mapped(of.internet.gateway)
+                                    : mapped(of.inside.gateway);
+  };
+  for (const Side side : pipeline::sides)
+    if (auto& neighbor = neighbors_[static_cast<size_t>(side)];
+        neighbor && (gateway_of(was, side) != gateway_of(snapshot, side) ||
+                     was.link(side).mac != snapshot.link(side).mac || was.link(side).vlan != snapshot.link(side).vlan))
+      neighbor->restart(now_ms);
   announcements_left_ = announcements, announce_at_ms_ = now_ms;
 }
 
@@ -71,11 +78,6 @@ Outcome Router::dispatch(const Arrival& arrival) {
   return Outcome::declined;
 }
 
-// Both sides may be one device; then a frame's side says nothing and its protocol decides.
-bool Router::came_from(Side side, const Arrival& arrival) const {
-  return arrival.context.side == side || snapshot_->access.mac == snapshot_->internet.mac;
-}
-
 net::Ipv6 Router::link_local() const {
   const auto& mac = snapshot_->access.mac.bytes;
   const auto first = static_cast<uint8_t>(mac[0] ^ 2);  // the universal/local bit, inverted
@@ -83,7 +85,8 @@ net::Ipv6 Router::link_local() const {
 }
 
 bool Router::is_own(net::Ipv4 address, bool in_softwire) const {
-  return address == snapshot_->internet.address.address || (in_softwire && address == softwire_ipv4);
+  return address == snapshot_->internet.address.address || (in_softwire && address == softwire_ipv4) ||
+         (snapshot_->serves(Side::inside) && address == snapshot_->inside.address.address);
 }
 
 bool Router::is_own(const net::Ipv6& address) const {
@@ -92,7 +95,12 @@ bool Router::is_own(const net::Ipv6& address) const {
          std::ranges::find(aftr, address) != aftr.end();
 }
 
-bool Router::is_on_link(net::Ipv4 address) const { return contains(snapshot_->internet.address, address); }
+Router::Ipv4Link Router::ipv4_link(Side side) const {
+  if (side == Side::inside) return {snapshot_->inside.mac, snapshot_->inside.address, snapshot_->inside.gateway};
+  return {snapshot_->internet.mac, snapshot_->internet.address, snapshot_->internet.gateway};
+}
+
+bool Router::is_on_link(Side side, net::Ipv4 address) const { return contains(ipv4_link(side).address, address); }
 
 bool Router::is_on_link(const net::Ipv6& address) const {
   return net::is_link_local(address) || contains(snapshot_->access.address, address);
@@ -109,8 +117,10 @@ Router::Route Router::route_back(const Arrival& arrival, net::Ipv4 to) const {
     route.softwire = {arrival.context.b4, arrival.context.softwire};
     return route;
   }
-  const bool direct = arrival.ethernet && is_on_link(to);
-  return {Side::internet, direct ? arrival.ethernet->source : gateways_.internet.get(), std::nullopt};
+  const bool plain = arrival.context.side == Side::inside && !arrival.context.hairpin;
+  const Side side = plain ? Side::inside : Side::internet;
+  const bool direct = arrival.ethernet && is_on_link(side, to);
+  return {side, direct ? arrival.ethernet->source : gateways_.of(side).get(), std::nullopt};
 }
 
 Router::Route Router::route_back(const Arrival& arrival, const net::Ipv6& to) const {
@@ -137,13 +147,10 @@ Outcome Router::send_ipv6(Frame& frame, const Route& route, const net::Ipv6& sou
 }
 
 Outcome Router::send_frame(Frame& frame, const Route& route, net::EtherType type, Outcome sent) {
-  const bool access = route.side == Side::access;
-  const size_t mtu_bytes = route.softwire ? snapshot_->softwire.mtu_bytes
-                           : access       ? snapshot_->access.mtu_bytes
-                                          : snapshot_->internet.mtu_bytes;
-  if (frame.size() > mtu_bytes) return Outcome::too_long;
+  const auto link = snapshot_->link(route.side);
+  if (frame.size() > (route.softwire ? snapshot_->softwire.mtu_bytes : link.mtu_bytes)) return Outcome::too_long;
   if (!route.neighbor) return Outcome::unresolved;
-  frame.ethernet(*route.neighbor, access ? snapshot_->access.mac : snapshot_->internet.mac, type);
+  frame.ethernet(*route.neighbor, link.mac, link.vlan, type);
   return transmit_.send(route.side, frame.bytes()) ? sent : Outcome::transmit_refused;
 }
 
@@ -164,31 +171,40 @@ Neighbor::Step Router::step(Neighbor& neighbor, uint64_t now_ms) {
 }
 
 void Router::announce(uint64_t now_ms) {
-  announce_ipv4();
-  announce_ipv6();
+  if (snapshot_->serves(Side::access)) announce_ipv6();
+  announce_ipv4(Side::internet);
+  if (snapshot_->serves(Side::inside)) announce_ipv4(Side::inside);
   --announcements_left_;
   announce_at_ms_ = now_ms + announce_interval_ms;
 }
 
 uint64_t Router::tick(uint64_t now_ms) {
   if (announcements_left_ > 0 && now_ms >= announce_at_ms_) announce(now_ms);
-  if (step(access_gateway_, now_ms) != Neighbor::Step::none) ask_for_gateway_ipv6(access_gateway_.mac());
-  if (step(internet_gateway_, now_ms) != Neighbor::Step::none) ask_for_gateway_ipv4(internet_gateway_.mac());
+  for (const Side side : pipeline::sides) {
+    auto& neighbor = neighbors_[static_cast<size_t>(side)];
+    if (!neighbor || step(*neighbor, now_ms) == Neighbor::Step::none) continue;
+    side == Side::access ? ask_for_gateway_ipv6(neighbor->mac()) : ask_for_gateway_ipv4(side, neighbor->mac());
+  }
   return next_tick_ms();
 }
 
 uint64_t Router::next_tick_ms() const {
-  const uint64_t announce_ms = announcements_left_ > 0 ? announce_at_ms_ : never_ms;
-  return std::min({announce_ms, access_gateway_.next_ms(), internet_gateway_.next_ms()});
+  uint64_t next_ms = announcements_left_ > 0 ? announce_at_ms_ : never_ms;
+  for (const auto& neighbor : neighbors_)
+    if (neighbor) next_ms = std::min(next_ms, neighbor->next_ms());
+  return next_ms;
 }
 
 std::vector<NeighborRow> Router::neighbors() const {
-  const auto row = [](Side side, const net::Ipv6& address, const Neighbor& neighbor) {
-    return NeighborRow{
-        side, address, neighbor.mac(), neighbor.state(), neighbor.since_ms(), neighbor.probes(), neighbor.unanswered()};
-  };
-  return {row(Side::access, snapshot_->access.gateway, access_gateway_),
-          row(Side::internet, mapped(snapshot_->internet.gateway), internet_gateway_)};
+  std::vector<NeighborRow> rows;
+  for (const Side side : pipeline::sides) {
+    const auto& known = neighbors_[static_cast<size_t>(side)];
+    if (!known) continue;
+    const auto address = side == Side::access ? snapshot_->access.gateway : mapped(ipv4_link(side).gateway);
+    rows.push_back(
+        {side, address, known->mac(), known->state(), known->since_ms(), known->probes(), known->unanswered()});
+  }
+  return rows;
 }
 
 }  // namespace portolan::control

@@ -2,7 +2,7 @@
 // neighbour discovery, echo, ICMP errors, the datagrams of PCP). No socket, no thread, no clock: the caller brings
 // frames and the time in milliseconds, and sends what comes out. Owner of all state: the control thread.
 //
-// Frames in and out carry no VLAN tag of ours; a tag on a received frame is stepped over, Transmit adds the device's.
+// Frames come without VLAN tags, the worker took them off; those sent carry their side's.
 #pragma once
 
 #include <cstdint>
@@ -113,9 +113,9 @@ class Router {
 
   // arp.cc
   Outcome on_arp(const Arrival& arrival);
-  void ask_for_gateway_ipv4(const std::optional<net::Mac>& known);
-  void announce_ipv4();
-  [[nodiscard]] bool answers_arp_for(net::Ipv4 address) const;
+  void ask_for_gateway_ipv4(Side side, const std::optional<net::Mac>& known);
+  void announce_ipv4(Side side);
+  [[nodiscard]] bool answers_arp_for(Side side, net::Ipv4 address) const;
 
   // neighbor_discovery.cc
   Outcome on_solicitation(const Arrival& arrival, const Ipv6View& packet);
@@ -141,9 +141,15 @@ class Router {
   // router.cc: what they share
   [[nodiscard]] bool is_own(net::Ipv4 address, bool in_softwire) const;
   [[nodiscard]] bool is_own(const net::Ipv6& address) const;
-  [[nodiscard]] bool is_on_link(net::Ipv4 address) const;
+  // What an IPv4 side is to its neighbours.
+  struct Ipv4Link {
+    net::Mac mac;
+    net::Ipv4Prefix address;
+    net::Ipv4 gateway;
+  };
+  [[nodiscard]] Ipv4Link ipv4_link(Side side) const;
+  [[nodiscard]] bool is_on_link(Side side, net::Ipv4 address) const;
   [[nodiscard]] bool is_on_link(const net::Ipv6& address) const;
-  [[nodiscard]] bool came_from(Side side, const Arrival& arrival) const;
   [[nodiscard]] std::optional<net::Mac> on_link_sender(const Arrival& arrival, const net::Ipv6& sender) const;
   [[nodiscard]] Route route_back(const Arrival& arrival, net::Ipv4 to) const;
   [[nodiscard]] Route route_back(const Arrival& arrival, const net::Ipv6& to) const;
@@ -154,6 +160,7 @@ class Router {
                     net::Protocol protocol, uint8_t traffic_class, Outcome sent);
   Outcome send_frame(Frame& frame, const Route& route, net::EtherType type, Outcome sent);
   void originate(Frame& frame, const Route& route, net::EtherType type, Event event);
+  Neighbor& gateway(Side side) { return *neighbors_[static_cast<size_t>(side)]; }
   Outcome learned(bool changed);
   Neighbor::Step step(Neighbor& neighbor, uint64_t now_ms);
   void announce(uint64_t now_ms);
@@ -162,8 +169,8 @@ class Router {
   pipeline::Gateways& gateways_;
   Transmit& transmit_;
   PcpService& pcp_;
-  Neighbor access_gateway_, internet_gateway_;
-  std::array<TokenBucket, 2> error_buckets_;  // by Side
+  std::array<std::optional<Neighbor>, pipeline::side_count> neighbors_;  // by Side: the gateways of those there are
+  std::array<TokenBucket, pipeline::side_count> error_buckets_;          // by Side
   unsigned announcements_left_;
   uint64_t announce_at_ms_;
   RouterCounters counters_;

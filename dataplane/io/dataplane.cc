@@ -19,15 +19,15 @@
 namespace portolan::io {
 
 using pipeline::Side;
+using pipeline::sides;
 
 namespace {
 
-constexpr std::array sides{Side::access, Side::internet};
 constexpr unsigned pool_cache = 256;
 constexpr unsigned poll_sleep_us = 20;  // while waiting for workers
 constexpr std::chrono::seconds drain_max{1};
 constexpr uint64_t frame_bytes_max = 10'000;       // a buffer of the largest kind with its header
-constexpr uint32_t queue_frames_max = 4096 + 512;  // of one worker's queues on one side, whatever the device
+constexpr uint32_t queue_frames_max = 4096 + 512;  // of one worker's queues on one device, whichever
 
 struct FreePool {
   void operator()(rte_mempool* pool) const { rte_mempool_free(pool); }
@@ -35,11 +35,37 @@ struct FreePool {
 using Pool = std::unique_ptr<rte_mempool, FreePool>;
 
 // Every buffer that may be somewhere else than in the pool, so that a full ring never starves a receive queue.
-uint32_t frames_needed(unsigned workers, uint32_t held_by_ports) {
+uint32_t frames_needed(unsigned workers, uint32_t served, uint32_t held_by_ports) {
   constexpr uint32_t in_hand = 2 * (pipeline::burst_max + pipeline::fragments_max);
   constexpr uint32_t cached = pool_cache + pool_cache / 2;  // rte_mempool flushes at 1.5 times its cache
-  const uint32_t to_others = workers > 1 ? handovers_max + 2 * relayed_max : 0;
-  return held_by_ports + 2 * injected_max + workers * (punts_max + in_hand + to_others) + (workers + 1) * cached;
+  const uint32_t to_others = workers > 1 ? handovers_max + served * relayed_max : 0;
+  return held_by_ports + served * injected_max + workers * (punts_max + in_hand + to_others) + (workers + 1) * cached;
+}
+
+// One plan for each device named; sides that name it alike share it.
+net::Result<std::vector<Port::Plan>, std::string> plan_ports(const DataplaneSettings& settings) {
+  std::vector<Port::Plan> plans;
+  std::vector<std::string> texts;
+  for (const Side side : sides) {
+    const auto& [device, mtu_bytes, vlan] = settings.sides[static_cast<size_t>(side)];
+    if (device.empty()) continue;
+    const auto at = static_cast<size_t>(std::ranges::find(texts, device) - texts.begin());
+    if (at == texts.size()) texts.push_back(device), plans.emplace_back();
+    plans[at].sides.push_back(side);
+    plans[at].mtu_bytes = std::max(plans[at].mtu_bytes, mtu_bytes);
+    plans[at].tagged |= vlan != 0;
+  }
+  for (size_t at = 0; at < plans.size(); ++at) {
+    auto device = parse_device(texts[at], plans[at].mtu_bytes);
+    if (!device) return tl::unexpected(std::move(device.error()));
+    if (auto obstacle = find_obstacle(*device, plans[at].mtu_bytes)) return tl::unexpected(std::move(*obstacle));
+    for (size_t other = 0; other < at; ++other)
+      if (auto conflict = find_conflict(to_text(plans[other].sides.front()), plans[other].device,
+                                        to_text(plans[at].sides.front()), *device))
+        return tl::unexpected(std::move(*conflict));
+    plans[at].device = std::move(*device);
+  }
+  return plans;
 }
 
 int run_worker(void* worker) {
@@ -57,18 +83,19 @@ struct Dataplane::State {
   unsigned workers_count = 1;
   uint32_t idle_sleep_us = 0;
   std::vector<Pool> pools;
-  std::array<rte_mempool*, 2> pool_of{};  // by Side
   std::atomic<Phase> phase = Phase::running;
   std::vector<std::unique_ptr<WorkerThread>> workers;
-  std::array<std::unique_ptr<Port>, 2> ports;  // by Side
-  QueueMap receive_queues, transmit_queues;
+  std::vector<std::unique_ptr<Port>> ports;
+  std::vector<rte_mempool*> pool_of;                                // by port
+  std::array<std::optional<size_t>, pipeline::side_count> port_of;  // by Side
+  QueueMap receive_queues, transmit_queues;                         // by port
   bool launched = false;
   unsigned next_polled = 0;  // worker whose punts come first
 
-  Port& port(Side side) { return *ports[static_cast<size_t>(side)]; }
-  rte_mempool& pool(Side side) { return *pool_of[static_cast<size_t>(side)]; }
+  [[nodiscard]] std::optional<size_t> at(Side side) const { return port_of[static_cast<size_t>(side)]; }
+  [[nodiscard]] const Port& port(Side side) const { return *ports[*at(side)]; }
 
-  net::Result<void, std::string> open_port(Side side, const Device& device, uint16_t mtu_bytes);
+  net::Result<void, std::string> open_port(const Port::Plan& plan);
   net::Result<void, std::string> make_pools();
   [[nodiscard]] WorkerSettings settings_of(unsigned worker);
   net::Result<void, std::string> make_workers(std::span<nat::Shard* const> shards, const pipeline::Gateways& gateways,
@@ -78,34 +105,38 @@ struct Dataplane::State {
   void end_workers();
 };
 
-net::Result<void, std::string> Dataplane::State::open_port(Side side, const Device& device, uint16_t mtu_bytes) {
-  auto opened = Port::open(device, side, mtu_bytes, workers_count);
+net::Result<void, std::string> Dataplane::State::open_port(const Port::Plan& plan) {
+  auto opened = Port::open(plan, workers_count);
   if (!opened) return tl::unexpected(std::move(opened.error()));
-  const auto at = static_cast<size_t>(side);
-  ports[at] = std::move(*opened);
-  receive_queues.queues[at] = ports[at]->receive_queues();
-  transmit_queues.queues[at] = ports[at]->transmit_queues();
+  for (const Side side : plan.sides) port_of[static_cast<size_t>(side)] = ports.size();
+  receive_queues.queues.push_back((*opened)->receive_queues());
+  transmit_queues.queues.push_back((*opened)->transmit_queues());
+  ports.push_back(std::move(*opened));
   return {};
 }
 
-// One pool, unless the sides want different buffers or lie on different NUMA nodes.
+// One pool, unless the devices want different buffers or lie on different NUMA nodes.
 net::Result<void, std::string> Dataplane::State::make_pools() {
-  const uint32_t frames =
-      frames_needed(workers_count, port(Side::access).frames_held_max() + port(Side::internet).frames_held_max());
-  for (const Side side : sides) {
-    const Port& owner = port(side);
-    const Port& first = port(Side::access);
-    const bool alike = owner.data_room_bytes() == first.data_room_bytes() && owner.socket() == first.socket();
-    if (side == Side::access || !alike) {
-      const std::string name = "portolan" + std::to_string(pools.size());
-      pools.emplace_back(rte_pktmbuf_pool_create(name.c_str(), frames, pool_cache, mbuf_private_bytes,
-                                                 owner.data_room_bytes(), owner.socket()));
-      if (!pools.back())
-        return tl::unexpected("no memory for " + std::to_string(frames) + " packet buffers of " +
-                              std::to_string(owner.data_room_bytes()) + " octets (" + rte_strerror(rte_errno) +
-                              "): give more with -m in eal, or reserve hugepages");
+  uint32_t held = 0;
+  for (const auto& port : ports) held += port->frames_held_max();
+  const auto served =
+      static_cast<uint32_t>(std::ranges::count_if(port_of, [](const auto& at) { return at.has_value(); }));
+  const uint32_t frames = frames_needed(workers_count, served, held);
+  for (const auto& port : ports) {
+    const Port& first = *ports.front();
+    const bool alike = port->data_room_bytes() == first.data_room_bytes() && port->socket() == first.socket();
+    if (!pools.empty() && alike) {
+      pool_of.push_back(pool_of.front());
+      continue;
     }
-    pool_of[static_cast<size_t>(side)] = pools.back().get();
+    const std::string name = "portolan" + std::to_string(pools.size());
+    pools.emplace_back(rte_pktmbuf_pool_create(name.c_str(), frames, pool_cache, mbuf_private_bytes,
+                                               port->data_room_bytes(), port->socket()));
+    if (!pools.back())
+      return tl::unexpected("no memory for " + std::to_string(frames) + " packet buffers of " +
+                            std::to_string(port->data_room_bytes()) + " octets (" + rte_strerror(rte_errno) +
+                            "): give more with -m in eal, or reserve hugepages");
+    pool_of.push_back(pools.back().get());
   }
   return {};
 }
@@ -115,16 +146,21 @@ WorkerSettings Dataplane::State::settings_of(unsigned worker) {
   settings.index = worker;
   settings.workers = workers_count;
   settings.idle_sleep_us = idle_sleep_us;
-  settings.socket = port(Side::access).socket();
-  const bool access_is_larger = port(Side::access).data_room_bytes() >= port(Side::internet).data_room_bytes();
-  settings.pool = &pool(access_is_larger ? Side::access : Side::internet);
+  settings.socket = ports.front()->socket();
+  const auto roomiest = std::ranges::max_element(ports, {}, [](const auto& port) { return port->data_room_bytes(); });
+  settings.pool = pool_of[static_cast<size_t>(roomiest - ports.begin())];
+  std::vector<bool> received(ports.size());
   for (const Side side : sides) {
+    if (!at(side)) continue;
+    const size_t device = *at(side);
     Way& way = settings.ways[static_cast<size_t>(side)];
-    way.port = port(side).id();
-    way.receive_queue = receive_queues.queue_of(side, worker);
-    way.transmit_queue = transmit_queues.queue_of(side, worker);
-    way.takes_injected = transmit_queues.worker_of(side, 0) == worker;
-    way.takes_relayed = way.transmit_queue && transmit_queues.count(side) < workers_count;
+    way.port = ports[device]->id();
+    if (!received[device]) way.receive_queue = receive_queues.queue_of(device, worker);
+    received[device] = true;
+    way.transmit_queue = transmit_queues.queue_of(device, worker);
+    way.sender = transmit_queues.sender_for(device, worker);
+    way.takes_injected = transmit_queues.worker_of(device, 0) == worker;
+    way.takes_relayed = way.transmit_queue && transmit_queues.count(device) < workers_count;
   }
   return settings;
 }
@@ -137,9 +173,7 @@ net::Result<void, std::string> Dataplane::State::make_workers(std::span<nat::Sha
       return tl::unexpected("no memory for the rings of worker " + std::to_string(worker) +
                             ": give more with -m in eal");
   }
-  for (unsigned worker = 0; worker < workers_count; ++worker)
-    workers[worker]->connect(workers, {transmit_queues.sender_for(Side::access, worker),
-                                       transmit_queues.sender_for(Side::internet, worker)});
+  for (const auto& worker : workers) worker->connect(workers);
   return {};
 }
 
@@ -191,18 +225,15 @@ Dataplane::~Dataplane() { stop(); }
 net::Result<std::unique_ptr<Dataplane>, std::string> Dataplane::open(const DataplaneSettings& settings) {
   if (settings.workers == 0 || settings.workers > workers_max)
     return tl::unexpected("workers must be 1-" + std::to_string(workers_max));
-  std::array<Device, 2> devices;
+  auto plans = plan_ports(settings);
+  if (!plans) return tl::unexpected(std::move(plans.error()));
   EalSettings eal{settings.eal, settings.workers, settings.cores, {}, 0};
-  for (const Side side : sides) {
-    const PortSettings& port = side == Side::access ? settings.access : settings.internet;
-    auto device = parse_device(port.device, port.mtu_bytes);
-    if (!device) return tl::unexpected(std::move(device.error()));
-    if (auto obstacle = find_obstacle(*device, port.mtu_bytes)) return tl::unexpected(std::move(*obstacle));
-    if (!device->is_virtual) eal.pci_devices.push_back(device->devargs);
-    devices[static_cast<size_t>(side)] = std::move(*device);
-  }
-  if (auto conflict = find_conflict(devices[0], devices[1])) return tl::unexpected(std::move(*conflict));
-  eal.memory_bytes = frames_needed(settings.workers, 2 * settings.workers * queue_frames_max) * frame_bytes_max;
+  for (const auto& port : *plans)
+    if (!port.device.is_virtual) eal.pci_devices.push_back(port.device.devargs);
+  const auto queues = static_cast<uint32_t>(plans->size()) * settings.workers;
+  const auto served = static_cast<uint32_t>(
+      std::ranges::count_if(settings.sides, [](const auto& side) { return !side.device.empty(); }));
+  eal.memory_bytes = frames_needed(settings.workers, served, queues * queue_frames_max) * frame_bytes_max;
 
   const auto plan = plan_eal(eal, Machine::look());
   if (!plan) return tl::unexpected(plan.error());
@@ -213,11 +244,8 @@ net::Result<std::unique_ptr<Dataplane>, std::string> Dataplane::open(const Datap
   state->eal = std::move(*started);
   state->workers_count = state->receive_queues.workers = state->transmit_queues.workers = settings.workers;
   state->idle_sleep_us = settings.idle_sleep_us;
-  for (const Side side : sides) {
-    const PortSettings& port = side == Side::access ? settings.access : settings.internet;
-    auto opened = state->open_port(side, devices[static_cast<size_t>(side)], port.mtu_bytes);
-    if (!opened) return tl::unexpected(std::move(opened.error()));
-  }
+  for (const auto& port : *plans)
+    if (auto opened = state->open_port(port); !opened) return tl::unexpected(std::move(opened.error()));
   if (auto made = state->make_pools(); !made) return tl::unexpected(std::move(made.error()));
   return std::unique_ptr<Dataplane>(new Dataplane(std::move(state)));
 }
@@ -227,8 +255,8 @@ net::Result<void, std::string> Dataplane::run(std::span<nat::Shard* const> shard
   if (shards.size() != workers()) return tl::unexpected(std::string("one shard per worker is needed"));
   if (auto made = state_->make_workers(shards, gateways, clock); !made) return made;
   for (const auto& worker : state_->workers) worker->use(snapshot);
-  for (const Side side : sides)
-    if (auto started = state_->port(side).start(state_->pool(side)); !started) return started;
+  for (size_t at = 0; at < state_->ports.size(); ++at)
+    if (auto started = state_->ports[at]->start(*state_->pool_of[at]); !started) return started;
   return state_->launch();
 }
 
@@ -238,7 +266,8 @@ void Dataplane::stop() {
 }
 
 unsigned Dataplane::workers() const { return state_->workers_count; }
-net::Mac Dataplane::mac(Side side) const { return state_->port(side).mac(); }
+bool Dataplane::has(Side side) const { return state_->at(side).has_value(); }
+net::Mac Dataplane::mac(Side side) const { return has(side) ? state_->port(side).mac() : net::Mac{}; }
 InterfaceInfo Dataplane::interface(Side side) const { return state_->port(side).info(); }
 
 const pipeline::WorkerCounters& Dataplane::counters(unsigned worker) const {
@@ -281,7 +310,8 @@ size_t Dataplane::poll_punts(const PuntHandler& handle, size_t max) {
 }
 
 bool Dataplane::inject(Side side, std::span<const uint8_t> bytes) {
-  rte_mbuf* frame = rte_pktmbuf_alloc(&state_->pool(side));
+  const auto at = state_->at(side);
+  rte_mbuf* frame = at ? rte_pktmbuf_alloc(state_->pool_of[*at]) : nullptr;
   if (frame == nullptr) return false;
   if (bytes.empty() || bytes.size() > rte_pktmbuf_tailroom(frame)) {
     rte_pktmbuf_free(frame);
@@ -290,7 +320,7 @@ bool Dataplane::inject(Side side, std::span<const uint8_t> bytes) {
   std::memcpy(bytes_of(*frame), bytes.data(), bytes.size());
   frame->data_len = static_cast<uint16_t>(bytes.size());
   frame->pkt_len = frame->data_len;
-  auto& sender = *state_->workers[state_->transmit_queues.worker_of(side, 0)];
+  auto& sender = *state_->workers[state_->transmit_queues.worker_of(*at, 0)];
   if (sender.injected(side).put(frame)) return true;
   rte_pktmbuf_free(frame);
   return false;

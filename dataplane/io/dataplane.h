@@ -24,18 +24,20 @@
 
 namespace portolan::io {
 
-struct PortSettings {
-  std::string device;  // DPDK devargs: net_af_packet0,iface=acc0 or 0000:03:00.0
-  uint16_t mtu_bytes = 1500;
+struct SideSettings {
+  // DPDK devargs: net_af_packet0,iface=acc0 or 0000:03:00.0. Sides with the same text share it; empty: no such side.
+  std::string device;
+  uint16_t mtu_bytes = 1500;  // of layer 3
+  uint16_t vlan = 0;          // 0: untagged
 };
 
 struct DataplaneSettings {
   std::string eal;  // EAL options beside ours; empty: memory is chosen by what the machine has
   unsigned workers = 1;
-  std::vector<unsigned> cores;  // one CPU per worker; empty: workers float over all
-  PortSettings access, internet;
-  uint32_t idle_sleep_us = 50;  // of a worker long without packets; 0: it never sleeps
-  Log log;                      // ours and DPDK's lines, from any thread; empty: stderr
+  std::vector<unsigned> cores;                           // one CPU per worker; empty: workers float over all
+  std::array<SideSettings, pipeline::side_count> sides;  // by Side
+  uint32_t idle_sleep_us = 50;                           // of a worker long without packets; 0: it never sleeps
+  Log log;                                               // ours and DPDK's lines, from any thread; empty: stderr
 };
 
 inline constexpr unsigned workers_max = 64;
@@ -50,7 +52,8 @@ class Dataplane {
   ~Dataplane();  // stops, then gives everything back
 
   [[nodiscard]] unsigned workers() const;
-  [[nodiscard]] net::Mac mac(pipeline::Side side) const;
+  [[nodiscard]] bool has(pipeline::Side side) const;
+  [[nodiscard]] net::Mac mac(pipeline::Side side) const;  // all zero if there is no such side
   [[nodiscard]] InterfaceInfo interface(pipeline::Side side) const;
 
   // Starts the devices and one worker per shard. All arguments outlive this object, the snapshot until it is replaced.
@@ -70,7 +73,7 @@ class Dataplane {
   // Both hand over at most `max` and return how many it were. The frame is the handler's until it returns.
   size_t poll_results(const ResultHandler& handle, size_t max = 256);
   size_t poll_punts(const PuntHandler& handle, size_t max = 64);
-  // Sends a whole Ethernet frame; false: no room, or too long.
+  // Sends a whole Ethernet frame, its tag included; false: no such side, no room, or too long.
   bool inject(pipeline::Side side, std::span<const uint8_t> frame);
 
  private:

@@ -119,14 +119,16 @@ net::Result<Device, std::string> parse_device(std::string_view text, uint16_t mt
   return device;
 }
 
-std::optional<std::string> find_conflict(const Device& access, const Device& internet) {
-  const bool same_interface = !access.interface.empty() && access.interface == internet.interface;
-  if (same_interface || (access.name == internet.name && !access.is_virtual))
-    return "access and internet both name " + (same_interface ? access.interface : access.name) +
-           ": one device for both sides is not supported, give each side its own";
-  if (access.name == internet.name)
-    return "access and internet both call their device " + access.name + ": number them, such as " + access.driver +
-           "0 and " + access.driver + "1";
+std::optional<std::string> find_conflict(std::string_view side, const Device& device, std::string_view other_side,
+                                         const Device& other) {
+  const std::string both = std::string(side) + " and " + std::string(other_side) + " both ";
+  const bool same_interface = !device.interface.empty() && device.interface == other.interface;
+  if (same_interface || (device.name == other.name && !device.is_virtual))
+    return both + "name " + (same_interface ? device.interface : device.name) +
+           ", but not alike: to share it both sides give the same device line, word for word";
+  if (device.name == other.name)
+    return both + "call their device " + device.name + ": number them, such as " + device.driver + "0 and " +
+           device.driver + "1";
   return std::nullopt;
 }
 

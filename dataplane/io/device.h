@@ -25,8 +25,9 @@ struct Device {
 // A DPDK devargs string for a port with this MTU. Errors name the device and the way out.
 net::Result<Device, std::string> parse_device(std::string_view text, uint16_t mtu_bytes);
 
-// Why these two can't be used together, if so.
-std::optional<std::string> find_conflict(const Device& access, const Device& internet);
+// Why these two devices of two sides can't be used together, if so. Sides that share one name it alike.
+std::optional<std::string> find_conflict(std::string_view side, const Device& device, std::string_view other_side,
+                                         const Device& other);
 
 // Why this machine or this process can't use the device with this MTU, if that can be seen from outside.
 std::optional<std::string> find_obstacle(const Device& device, uint16_t mtu_bytes);

@@ -24,6 +24,7 @@ inline void describe(rte_mbuf& frame, const pipeline::Context& context, pipeline
   packet.headroom = rte_pktmbuf_headroom(&frame);
   packet.tailroom = rte_pktmbuf_tailroom(&frame);
   packet.context = context;
+  if ((frame.ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) != 0) packet.vlan = frame.vlan_tci;
   packet.handle = &frame;
 }
 

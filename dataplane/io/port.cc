@@ -18,27 +18,30 @@ constexpr uint16_t data_room_usual_bytes = mtu_max_bytes + 128 + RTE_PKTMBUF_HEA
 constexpr uint16_t data_room_af_xdp_bytes = 3584;  // with the mbuf's own 256 octets within a page, as AF_XDP demands
 constexpr uint32_t af_xdp_frames_held = 4096;      // its fill and completion rings, whatever descriptors are asked for
 
-const char* name_of(Side side) { return side == Side::access ? "access" : "internet"; }
-
 rte_eth_dev_info info_of(uint16_t port) {
   rte_eth_dev_info info{};
   rte_eth_dev_info_get(port, &info);
   return info;
 }
 
-// Hashing on what tells the owner, as far as the device can: the B4 from the access side, the pool address from the
-// internet. Where it can't leave out the other address, both: the pipeline hands over what went astray.
-uint64_t hash_types(Side side, uint64_t offered) {
-  const uint64_t ipv6 =
-      RTE_ETH_RSS_IPV6 | RTE_ETH_RSS_FRAG_IPV6 | RTE_ETH_RSS_NONFRAG_IPV6_OTHER | RTE_ETH_RSS_L3_SRC_ONLY;
-  const uint64_t ipv4 =
-      RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_FRAG_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_OTHER | RTE_ETH_RSS_L3_DST_ONLY;
-  return ((side == Side::access ? ipv6 : ipv4) | RTE_ETH_RSS_LEVEL_OUTERMOST) & offered;
+// Hashing on what tells the owner, as far as the device can: the B4 from the access side, the subscriber from the
+// inside, the pool address from the internet. Where it can't leave out the other address, or a shared device's sides
+// want different ones, both: the pipeline hands over what went astray.
+uint64_t hash_types(const std::vector<Side>& sides, uint64_t offered) {
+  constexpr uint64_t ipv6 = RTE_ETH_RSS_IPV6 | RTE_ETH_RSS_FRAG_IPV6 | RTE_ETH_RSS_NONFRAG_IPV6_OTHER;
+  constexpr uint64_t ipv4 = RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_FRAG_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_OTHER;
+  constexpr uint64_t one_end = RTE_ETH_RSS_L3_SRC_ONLY | RTE_ETH_RSS_L3_DST_ONLY;
+  uint64_t types = RTE_ETH_RSS_LEVEL_OUTERMOST;
+  for (const Side side : sides)
+    types |= (side == Side::access ? ipv6 : ipv4) |
+             (side == Side::internet ? RTE_ETH_RSS_L3_DST_ONLY : RTE_ETH_RSS_L3_SRC_ONLY);
+  if ((types & one_end) == one_end) types &= ~one_end;
+  return types & offered;
 }
 
 // With DPDK's own words, the only place where a driver says why.
-std::string error_text(Side side, const Device& device, const std::string& what, int code) {
-  std::string text = std::string(name_of(side)) + " device " + device.name + ": " + what;
+std::string error_text(const Port::Plan& plan, const std::string& what, int code) {
+  std::string text = std::string(to_text(plan.sides.front())) + " device " + plan.device.name + ": " + what;
   if (code != 0) text += std::string(" (") + rte_strerror(std::abs(code)) + ")";
   if (const auto words = Eal::take_words(); !words.empty()) text += ": " + words;
   return text;
@@ -46,13 +49,11 @@ std::string error_text(Side side, const Device& device, const std::string& what,
 
 }  // namespace
 
-std::string Port::error(const std::string& what, int code) const { return error_text(side_, device_, what, code); }
+std::string Port::error(const std::string& what, int code) const { return error_text(plan_, what, code); }
 
-net::Result<std::unique_ptr<Port>, std::string> Port::open(const Device& device, Side side, uint16_t mtu_bytes,
-                                                           unsigned workers) {
-  const auto fail = [&](const std::string& what, int code) {
-    return tl::unexpected(error_text(side, device, what, code));
-  };
+net::Result<std::unique_ptr<Port>, std::string> Port::open(Plan plan, unsigned workers) {
+  const Device& device = plan.device;
+  const auto fail = [&](const std::string& what, int code) { return tl::unexpected(error_text(plan, what, code)); };
   Eal::forget_words();
   if (device.is_virtual) {
     const int status = rte_dev_probe(device.devargs.c_str());
@@ -65,7 +66,7 @@ net::Result<std::unique_ptr<Port>, std::string> Port::open(const Device& device,
   if (rte_eth_dev_get_port_by_name(device.name.c_str(), &id) != 0)
     return fail("DPDK has no driver for it, or the kernel's driver still holds it ('dpdk-devbind.py --status-dev net')",
                 0);
-  auto port = std::unique_ptr<Port>(new Port(device, id, side, mtu_bytes));
+  auto port = std::unique_ptr<Port>(new Port(std::move(plan), id));
   const auto info = info_of(id);
   port->receive_queues_ =
       static_cast<uint16_t>(std::clamp<unsigned>(workers, 1, std::max<unsigned>(info.max_rx_queues, 1)));
@@ -80,17 +81,27 @@ Port::~Port() {
   rte_eth_dev_close(id_);
 }
 
+// DPDK's MTU is of layer 3 too, but a driver that leaves no room for a tag in its frames would cut tagged ones short.
+uint16_t Port::device_mtu_bytes() const {
+  constexpr uint32_t untagged_bytes = RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN, tag_bytes = RTE_VLAN_HLEN;
+  const auto info = info_of(id_);
+  const bool known = info.max_mtu != 0 && info.max_mtu != UINT16_MAX && info.max_rx_pktlen > info.max_mtu;
+  const bool has_room = !known || info.max_rx_pktlen - info.max_mtu >= untagged_bytes + tag_bytes;
+  return static_cast<uint16_t>(plan_.mtu_bytes + (plan_.tagged && !has_room ? tag_bytes : 0));
+}
+
 // Nothing is offloaded: a NIC that computes checksums would repair an inner one that is wrong (DSL-018).
 net::Result<void, std::string> Port::configure() {
   const auto info = info_of(id_);
-  const bool sets_mtu = device_.interface.empty();
-  if (sets_mtu && (mtu_bytes_ < info.min_mtu || (info.max_mtu != 0 && mtu_bytes_ > info.max_mtu)))
-    return tl::unexpected(error("mtu " + std::to_string(mtu_bytes_) + " is outside its " +
-                                    std::to_string(info.min_mtu) + "-" + std::to_string(info.max_mtu),
+  const bool sets_mtu = plan_.device.interface.empty();
+  const uint16_t mtu_bytes = device_mtu_bytes();
+  if (sets_mtu && (mtu_bytes < info.min_mtu || (info.max_mtu != 0 && mtu_bytes > info.max_mtu)))
+    return tl::unexpected(error("mtu " + std::to_string(mtu_bytes) + " is outside its " + std::to_string(info.min_mtu) +
+                                    "-" + std::to_string(info.max_mtu),
                                 0));
   rte_eth_conf conf{};
-  if (sets_mtu) conf.rxmode.mtu = mtu_bytes_;
-  if (receive_queues_ > 1) conf.rx_adv_conf.rss_conf.rss_hf = hash_types(side_, info.flow_type_rss_offloads);
+  if (sets_mtu) conf.rxmode.mtu = mtu_bytes;
+  if (receive_queues_ > 1) conf.rx_adv_conf.rss_conf.rss_hf = hash_types(plan_.sides, info.flow_type_rss_offloads);
   if (conf.rx_adv_conf.rss_conf.rss_hf != 0) conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
   if (const int status = rte_eth_dev_configure(id_, receive_queues_, transmit_queues_, &conf); status != 0)
     return tl::unexpected(error("refuses " + std::to_string(receive_queues_) + " receive and " +
@@ -113,10 +124,10 @@ net::Result<void, std::string> Port::set_up_queues(rte_mempool& pool) {
 }
 
 net::Result<void, std::string> Port::set_mtu() {
-  if (!device_.interface.empty()) return {};  // find_obstacle() has looked at the kernel's
-  const int status = rte_eth_dev_set_mtu(id_, mtu_bytes_);
+  if (!plan_.device.interface.empty()) return {};  // find_obstacle() has looked at the kernel's
+  const int status = rte_eth_dev_set_mtu(id_, device_mtu_bytes());
   if (status != 0 && status != -ENOTSUP)
-    return tl::unexpected(error("mtu " + std::to_string(mtu_bytes_) + " was refused", status));
+    return tl::unexpected(error("mtu " + std::to_string(device_mtu_bytes()) + " was refused", status));
   return {};
 }
 
@@ -146,12 +157,12 @@ int Port::socket() const {
 }
 
 uint32_t Port::frames_held_max() const {
-  const uint32_t receive = device_.driver == "net_af_xdp" ? af_xdp_frames_held : receive_descriptors_;
+  const uint32_t receive = plan_.device.driver == "net_af_xdp" ? af_xdp_frames_held : receive_descriptors_;
   return receive_queues_ * receive + uint32_t{transmit_queues_} * transmit_descriptors_;
 }
 
 uint16_t Port::data_room_bytes() const {
-  return device_.driver == "net_af_xdp" ? data_room_af_xdp_bytes : data_room_usual_bytes;
+  return plan_.device.driver == "net_af_xdp" ? data_room_af_xdp_bytes : data_room_usual_bytes;
 }
 
 net::Mac Port::mac() const {
@@ -169,11 +180,11 @@ InterfaceInfo Port::info() const {
   rte_eth_stats_get(id_, &stats);
   const auto device = info_of(id_);
   InterfaceInfo info;
-  info.device = device_.name;
+  info.device = plan_.device.name;
   info.driver = device.driver_name == nullptr ? "" : device.driver_name;
-  info.interface = device_.interface;
+  info.interface = plan_.device.interface;
   info.mac = mac();
-  info.mtu_bytes = mtu_bytes_;
+  info.mtu_bytes = plan_.mtu_bytes;
   info.link_up = link.link_status == RTE_ETH_LINK_UP;
   info.speed_mbps = link.link_speed == RTE_ETH_SPEED_NUM_UNKNOWN ? 0 : link.link_speed;
   info.numa_node = socket();

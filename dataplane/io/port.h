@@ -1,10 +1,11 @@
-// One side's device: found, given its queues and buffers, started, closed. Owner: the control thread; workers only poll
-// its queues, by `id` and queue number. Internal to dataplane/io.
+// A device, of one side or of several: found, given its queues and buffers, started, closed. Owner: the control thread;
+// workers only poll its queues, by `id` and queue number. Internal to dataplane/io.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "dataplane/io/device.h"
 #include "dataplane/io/interface.h"
@@ -18,9 +19,14 @@ namespace portolan::io {
 
 class Port {
  public:
+  struct Plan {
+    Device device;
+    std::vector<pipeline::Side> sides;  // at least one
+    uint16_t mtu_bytes = 0;             // of layer 3, the largest of its sides
+    bool tagged = false;                // some of them have a VLAN
+  };
   // Finds the device, or attaches it if it is virtual. Errors name the device and say why.
-  static net::Result<std::unique_ptr<Port>, std::string> open(const Device& device, pipeline::Side side,
-                                                              uint16_t mtu_bytes, unsigned workers);
+  static net::Result<std::unique_ptr<Port>, std::string> open(Plan plan, unsigned workers);
   ~Port();  // closes the device
   Port(const Port&) = delete;
   Port& operator=(const Port&) = delete;
@@ -39,17 +45,15 @@ class Port {
   [[nodiscard]] InterfaceInfo info() const;
 
  private:
-  Port(Device device, uint16_t id, pipeline::Side side, uint16_t mtu_bytes)
-      : device_(std::move(device)), id_(id), side_(side), mtu_bytes_(mtu_bytes) {}
+  Port(Plan plan, uint16_t id) : plan_(std::move(plan)), id_(id) {}
   net::Result<void, std::string> configure();
   net::Result<void, std::string> set_mtu();
   net::Result<void, std::string> set_up_queues(rte_mempool& pool);
   [[nodiscard]] std::string error(const std::string& what, int code) const;
+  [[nodiscard]] uint16_t device_mtu_bytes() const;
 
-  const Device device_;
+  const Plan plan_;
   const uint16_t id_;
-  const pipeline::Side side_;
-  const uint16_t mtu_bytes_;
   uint16_t receive_queues_ = 1, transmit_queues_ = 1;
   uint16_t receive_descriptors_ = 0, transmit_descriptors_ = 0;
   bool started_ = false;

@@ -1,32 +1,33 @@
-// Which worker serves which queue of which side. Where a device has fewer queues than there are workers, the two sides'
+// Which worker serves which queue of which device. Where a device has fewer queues than there are workers, the devices'
 // queues go to different workers as far as there are any. Immutable once the ports are open.
 #pragma once
 
-#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
-
-#include "dataplane/pipeline/packet.h"
+#include <vector>
 
 namespace portolan::io {
 
 struct QueueMap {
   unsigned workers = 1;
-  std::array<uint16_t, 2> queues{1, 1};  // by Side; 1..workers
+  std::vector<uint16_t> queues;  // by device; 1..workers
 
-  [[nodiscard]] uint16_t count(pipeline::Side side) const { return queues[static_cast<size_t>(side)]; }
-  [[nodiscard]] unsigned worker_of(pipeline::Side side, uint16_t queue) const {
-    return side == pipeline::Side::access ? queue : workers - count(side) + queue;
+  [[nodiscard]] uint16_t count(size_t device) const { return queues[device]; }
+  [[nodiscard]] unsigned worker_of(size_t device, uint16_t queue) const {
+    const size_t others = queues.size() - 1;  // the first device's are at the front, the last one's at the end
+    const auto spare = static_cast<size_t>(workers - count(device));
+    return static_cast<unsigned>(others == 0 ? 0 : spare * device / others) + queue;
   }
-  [[nodiscard]] std::optional<uint16_t> queue_of(pipeline::Side side, unsigned worker) const {
-    const unsigned first = worker_of(side, 0);
-    if (worker < first || worker - first >= count(side)) return std::nullopt;
+  [[nodiscard]] std::optional<uint16_t> queue_of(size_t device, unsigned worker) const {
+    const unsigned first = worker_of(device, 0);
+    if (worker < first || worker - first >= count(device)) return std::nullopt;
     return static_cast<uint16_t>(worker - first);
   }
   // The worker whose queue carries what `worker` sends.
-  [[nodiscard]] unsigned sender_for(pipeline::Side side, unsigned worker) const {
-    if (queue_of(side, worker)) return worker;
-    return worker_of(side, static_cast<uint16_t>(worker % count(side)));
+  [[nodiscard]] unsigned sender_for(size_t device, unsigned worker) const {
+    if (queue_of(device, worker)) return worker;
+    return worker_of(device, static_cast<uint16_t>(worker % count(device)));
   }
 };
 

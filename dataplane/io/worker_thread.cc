@@ -12,10 +12,10 @@ using nat::Verdict;
 using pipeline::Fate;
 using pipeline::Packet;
 using pipeline::Side;
+using pipeline::sides;
 
 namespace {
 
-constexpr std::array sides{Side::access, Side::internet};
 constexpr unsigned transmit_tries_max = 4;
 constexpr unsigned rounds_before_pause = 64, rounds_before_sleep = 1000;  // empty ones
 
@@ -57,11 +57,10 @@ bool WorkerThread::complete() const {
   return commands_ && results_ && punts_ && (handed_over_ || settings_.workers == 1) && outlets_complete;
 }
 
-void WorkerThread::connect(std::span<const std::unique_ptr<WorkerThread>> workers, std::array<unsigned, 2> senders) {
+void WorkerThread::connect(std::span<const std::unique_ptr<WorkerThread>> workers) {
   for (const auto& worker : workers) peers_.push_back(&worker->handed_over_);
   for (const Side side : sides)
-    if (!way(side).transmit_queue)
-      outlet(side).relay = &workers[senders[static_cast<size_t>(side)]]->outlet(side).relayed;
+    if (!way(side).transmit_queue) outlet(side).relay = &workers[way(side).sender]->outlet(side).relayed;
 }
 
 void WorkerThread::run() {
@@ -107,14 +106,7 @@ size_t WorkerThread::receive(Side side, uint32_t now_s) {
   std::array<rte_mbuf*, pipeline::burst_max> frames;
   const size_t count = rte_eth_rx_burst(way(side).port, *way(side).receive_queue, frames.data(), pipeline::burst_max);
   if (count == 0) return 0;
-  uint64_t bytes = 0;
-  for (size_t i = 0; i < count; ++i) {
-    rte_prefetch0(bytes_of(*frames[i]));
-    bytes += frames[i]->pkt_len;
-  }
-  auto& counters = worker_.counters().side(side);
-  counters.received.add(count);
-  counters.received_bytes.add(bytes);
+  for (size_t i = 0; i < count; ++i) rte_prefetch0(bytes_of(*frames[i]));
   pipeline::Context context;
   context.side = side;
   for (size_t i = 0; i < count; ++i)
@@ -126,6 +118,9 @@ size_t WorkerThread::receive(Side side, uint32_t now_s) {
 // The pipeline reads straight memory. Buffers hold the largest frame, so only a strange driver comes here.
 bool WorkerThread::make_linear(rte_mbuf& frame, Side side) {
   if (frame.nb_segs == 1 || rte_pktmbuf_linearize(&frame) == 0) return true;
+  auto& counters = worker_.counters().side(side);  // it never comes to the pipeline, which counts the others
+  counters.received.add();
+  counters.received_bytes.add(frame.pkt_len);
   rte_mbuf* dropped = &frame;
   drop({&dropped, 1}, side == Side::access ? Verdict::malformed_ipv6 : Verdict::malformed_ipv4);
   return false;

@@ -33,14 +33,15 @@ enum class Phase : uint8_t {
 // A worker's share of one side's device.
 struct Way {
   uint16_t port = 0;
-  std::optional<uint16_t> receive_queue, transmit_queue;
-  bool takes_injected = false;  // its transmit queue carries the control thread's frames
-  bool takes_relayed = false;   // and those of workers without one
+  std::optional<uint16_t> receive_queue, transmit_queue;  // one of several sides on a device receives for all
+  unsigned sender = 0;                                    // the worker that transmits what this one sends
+  bool takes_injected = false;                            // its transmit queue carries the control thread's frames
+  bool takes_relayed = false;                             // and those of workers without one
 };
 
 struct WorkerSettings {
   unsigned index = 0, workers = 1;
-  std::array<Way, 2> ways;  // by Side
+  std::array<Way, pipeline::side_count> ways;  // by Side
   int socket = -1;
   rte_mempool* pool = nullptr;  // for fragments
   uint32_t idle_sleep_us = 0;   // 0: never
@@ -55,8 +56,7 @@ class WorkerThread {
   WorkerThread& operator=(const WorkerThread&) = delete;
 
   [[nodiscard]] bool complete() const;  // there was memory for all of its rings
-  // `senders`, by Side: who transmits for this worker, itself included.
-  void connect(std::span<const std::unique_ptr<WorkerThread>> workers, std::array<unsigned, 2> senders);
+  void connect(std::span<const std::unique_ptr<WorkerThread>> workers);
   void use(const pipeline::Snapshot& snapshot) { next_snapshot_.store(&snapshot, std::memory_order_release); }
   void run();  // on its lcore, until the phase is `ended`
 
@@ -111,7 +111,7 @@ class WorkerThread {
   Ring<nat::Command> commands_;
   Ring<nat::CommandResult> results_;
   Ring<rte_mbuf*> handed_over_, punts_;
-  std::array<Outlet, 2> outlets_;                                   // by Side
+  std::array<Outlet, pipeline::side_count> outlets_;                // by Side
   std::vector<Ring<rte_mbuf*>*> peers_;                             // by worker: its `handed_over_`
   std::vector<Batch> hand_overs_;                                   // by worker
   std::atomic<const pipeline::Snapshot*> next_snapshot_ = nullptr;  // writer: the control thread

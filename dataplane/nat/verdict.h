@@ -11,6 +11,7 @@ namespace portolan::nat {
 
 #define PORTOLAN_VERDICTS(X)                                                                                           \
   X(not_ours, "frame or packet addressed to none of our addresses")                                                    \
+  X(vlan_refused, "frame with a VLAN tag, or without one, that no side of its device has")                             \
   X(unknown_ethertype, "neither ARP, IPv4 nor IPv6")                                                                   \
   X(malformed_ipv6, "IPv6 header wrong or longer than the frame")                                                      \
   X(extension_header_refused, "IPv6 extension header chain broken, too long or not to be passed")                      \

@@ -23,6 +23,7 @@ struct VlanTag {  // IEEE 802.1Q, after the source address
   be16 type;
 };
 static_assert(sizeof(VlanTag) == 4);
+constexpr uint16_t vlan_mask = 0x0fff;  // of `control`
 
 struct ArpPacket {  // RFC 826 for Ethernet and IPv4
   be16 hardware, protocol;

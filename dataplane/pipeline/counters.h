@@ -11,8 +11,8 @@ struct alignas(64) SideCounters {
   nat::Counter received, received_bytes, sent, sent_bytes;
 };
 
-struct WorkerCounters {               // writer: the worker; readers: anyone
-  std::array<SideCounters, 2> sides;  // by Side
+struct WorkerCounters {                        // writer: the worker; readers: anyone
+  std::array<SideCounters, side_count> sides;  // by Side
   std::array<nat::Counter, punt_count> punted;
   nat::Counter handed_in, handed_out, injected, fragments_made;
   nat::Counter translated_outbound, translated_inbound, hairpinned, passed_through;  // of those sent or handed over

@@ -8,14 +8,6 @@ namespace portolan::pipeline {
 
 namespace {
 
-void send_through(Packet& packet, Side side, net::EtherType type, const net::Mac& from, const GatewayMac& gateway) {
-  const auto to = gateway.get();
-  if (!to) return packet.drop(nat::Verdict::neighbor_unresolved);
-  packet.push(sizeof(net::EthernetHeader));
-  net::header_at<net::EthernetHeader>(packet.data) = {*to, from, net::be16(static_cast<uint16_t>(type))};
-  packet.send(side);
-}
-
 net::Ipv6Fragment fragment_header(uint8_t next_header, size_t offset, bool more, uint32_t identification) {
   return {next_header, 0, static_cast<uint16_t>(offset | (more ? 1 : 0)), identification};
 }
@@ -75,14 +67,6 @@ bool fragment(Packet& packet, Burst& burst, Buffers& buffers, uint16_t mtu_bytes
   packet.trim(static_cast<uint32_t>(payload - chunk));
   write_headers(packet.push(sizeof(net::Ipv6Fragment)), 0, chunk);
   return true;
-}
-
-void send_to_access(Packet& packet, const Snapshot& config, const Gateways& gateways) {
-  send_through(packet, Side::access, net::EtherType::ipv6, config.access.mac, gateways.access);
-}
-
-void send_to_internet(Packet& packet, const Snapshot& config, const Gateways& gateways) {
-  send_through(packet, Side::internet, net::EtherType::ipv4, config.internet.mac, gateways.internet);
 }
 
 }  // namespace portolan::pipeline

@@ -1,5 +1,4 @@
-// The way out: IPv6 around an IPv4 packet (RFC 6333 §6.2, RFC 2473), its fragmentation after encapsulation (RFC 6333
-// §6.3), and the Ethernet header.
+// IPv6 around an IPv4 packet (RFC 6333 §6.2, RFC 2473), and its fragmentation after encapsulation (RFC 6333 §6.3).
 #pragma once
 
 #include "dataplane/nat/mapping.h"
@@ -14,9 +13,5 @@ void encapsulate(Packet& packet, const Snapshot::Softwire& config, const net::Ip
 // Cuts the IPv6 packet at packet.data into fragments of at most mtu_bytes: `packet` becomes the first, the others are
 // added to the burst. False, and nothing added, if there were not buffers enough.
 bool fragment(Packet& packet, Burst& burst, Buffers& buffers, uint16_t mtu_bytes, uint32_t identification);
-
-// Puts the Ethernet header before packet.data and decides that it is sent, or dropped while the gateway is unresolved.
-void send_to_access(Packet& packet, const Snapshot& config, const Gateways& gateways);
-void send_to_internet(Packet& packet, const Snapshot& config, const Gateways& gateways);
 
 }  // namespace portolan::pipeline

@@ -18,8 +18,14 @@ inline constexpr size_t burst_max = 64;
 inline constexpr size_t fragments_max = 128;      // fragments one burst may make
 inline constexpr size_t headroom_min_bytes = 64;  // encapsulation (40 + 8), a fragment header (8) and VLAN need this
 
-enum class Side : uint8_t { access, internet };
-constexpr std::string_view to_text(Side side) { return side == Side::access ? "access" : "internet"; }
+// Towards the B4s (IPv6), the internet (IPv4), and subscribers without a softwire (IPv4, NAT44).
+enum class Side : uint8_t { access, internet, inside };
+inline constexpr std::array sides{Side::access, Side::internet, Side::inside};
+inline constexpr size_t side_count = sides.size();
+constexpr std::string_view to_text(Side side) {
+  constexpr std::string_view texts[] = {"access", "internet", "inside"};
+  return texts[static_cast<size_t>(side)];
+}
 
 enum class Fate : uint8_t { undecided, send, punt, hand_over, drop };
 
@@ -55,7 +61,7 @@ inline constexpr size_t punt_count = std::size(punt_texts);
 
 // What the control thread must know of a punted packet, and another worker of a handed-over one, beside its bytes.
 struct Context {
-  Side side{};  // where it came in
+  Side side{};  // where it came in; of a frame just received: any side of its device
   Fate fate{};
   Punt punt{};             // fate punt: why
   nat::Verdict verdict{};  // fate drop: why; fate punt: what to count if it can't be answered
@@ -80,6 +86,7 @@ struct Packet {
   uint32_t bytes = 0;
   uint32_t headroom = 0;  // writable bytes before data
   uint32_t tailroom = 0;  // writable bytes after data + bytes
+  uint16_t vlan = 0;      // received: the tag, where the device took it off the frame
   Side way_out{};         // fate send: through which side
   Context context;
   void* handle = nullptr;  // the owner's: an mbuf
@@ -103,7 +110,7 @@ struct Packet {
   }
   void send(Side side) { context.fate = Fate::send, way_out = side; }
   [[nodiscard]] bool decided() const { return context.fate != Fate::undecided; }
-  [[nodiscard]] bool outbound() const { return context.side == Side::access && !context.hairpin; }
+  [[nodiscard]] bool outbound() const { return context.side != Side::internet && !context.hairpin; }
   [[nodiscard]] uint32_t offset_of(const void* at) const {
     return static_cast<uint32_t>(static_cast<const uint8_t*>(at) - data);
   }

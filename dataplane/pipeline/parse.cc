@@ -317,11 +317,9 @@ HeaderChain walk_headers(const uint8_t* packet, size_t bytes) {
 }
 
 void parse_frame(Packet& packet, const Snapshot& config, unsigned worker) {
-  if (packet.bytes < sizeof(net::EthernetHeader)) return packet.drop(Verdict::unknown_ethertype);
   const auto& ethernet = net::header_at<net::EthernetHeader>(packet.data);
   const bool access = packet.context.side == Side::access;
-  if (!for_us(ethernet.destination, access ? config.access.mac : config.internet.mac))
-    return packet.drop(Verdict::not_ours);
+  if (!for_us(ethernet.destination, config.link(packet.context.side).mac)) return packet.drop(Verdict::not_ours);
   switch (net::EtherType{uint16_t{ethernet.type}}) {
     case net::EtherType::arp:
       return access ? packet.drop(Verdict::not_ours) : packet.punt(Punt::arp, Verdict::router_declined);

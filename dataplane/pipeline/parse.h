@@ -7,7 +7,7 @@
 
 namespace portolan::pipeline {
 
-// A frame from a device, for worker `worker`.
+// A frame that has come through enter() (link.h), for worker `worker`.
 void parse_frame(Packet& packet, const Snapshot& config, unsigned worker);
 // A hairpinned packet: data is its IPv4 header.
 void parse_hairpin(Packet& packet, const Snapshot& config, unsigned worker);

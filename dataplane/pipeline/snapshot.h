@@ -25,6 +25,7 @@ struct Snapshot {
     net::Ipv6Prefix address;  // our own, with the link's prefix length
     net::Ipv6 gateway;
     uint16_t mtu_bytes = 1500;
+    uint16_t vlan = 0;  // 0: untagged
     friend bool operator==(const Access&, const Access&) = default;
   } access;
   struct Internet {
@@ -32,9 +33,22 @@ struct Snapshot {
     net::Ipv4Prefix address;
     net::Ipv4 gateway;
     uint16_t mtu_bytes = 1500;
+    uint16_t vlan = 0;
     std::optional<uint8_t> remark_dscp{};  // given to what comes from the internet
     friend bool operator==(const Internet&, const Internet&) = default;
   } internet;
+  struct Inside {  // NAT44
+    net::Mac mac;
+    net::Ipv4Prefix address;
+    net::Ipv4 gateway;
+    uint16_t mtu_bytes = 1500;
+    uint16_t vlan = 0;
+    std::vector<net::Ipv4Prefix> prefixes{};  // whose sources are let in; empty: there is no such side
+    uint8_t subscriber_prefix_length = 32;
+    uint16_t tcp_mss_max = 0;
+    friend bool operator==(const Inside&, const Inside&) = default;
+  } inside;
+  std::array<uint8_t, side_count> devices{0, 1, 2};  // by Side: sides with one number share a device
   struct Softwire {
     std::vector<net::Ipv6> aftr_addresses;
     uint8_t subscriber_prefix_length = 56;          // RFC 7785 §3
@@ -65,6 +79,27 @@ struct Snapshot {
   unsigned opened_per_burst_max = 32;
   size_t budgeted_burst = burst_max;  // packets in a burst from which on it counts as full
   friend bool operator==(const Snapshot&, const Snapshot&) = default;
+
+  struct Link {
+    net::Mac mac;
+    uint16_t mtu_bytes = 0;  // of layer 3: without Ethernet's and a tag's octets
+    uint16_t vlan = 0;
+  };
+  [[nodiscard]] Link link(Side side) const {
+    switch (side) {
+      case Side::access:
+        return {access.mac, access.mtu_bytes, access.vlan};
+      case Side::internet:
+        return {internet.mac, internet.mtu_bytes, internet.vlan};
+      case Side::inside:
+        break;
+    }
+    return {inside.mac, inside.mtu_bytes, inside.vlan};
+  }
+  [[nodiscard]] bool serves(Side side) const {
+    if (side == Side::access) return !softwire.aftr_addresses.empty();
+    return side == Side::internet || !inside.prefixes.empty();
+  }
 };
 
 // A MAC address as one word, so that it is learned and read without a lock; 0 while unresolved.
@@ -88,7 +123,12 @@ class GatewayMac {  // writer: the control thread
 };
 
 struct Gateways {
-  GatewayMac access, internet;
+  GatewayMac access, internet, inside;
+
+  GatewayMac& of(Side side) { return side == Side::access ? access : side == Side::internet ? internet : inside; }
+  [[nodiscard]] const GatewayMac& of(Side side) const {
+    return side == Side::access ? access : side == Side::internet ? internet : inside;
+  }
 };
 
 }  // namespace portolan::pipeline

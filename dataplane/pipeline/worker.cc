@@ -2,6 +2,7 @@
 
 #include "dataplane/pipeline/encapsulate.h"
 #include "dataplane/pipeline/fragment_ipv4.h"
+#include "dataplane/pipeline/link.h"
 #include "dataplane/pipeline/parse.h"
 #include "dataplane/pipeline/translate.h"
 
@@ -97,9 +98,10 @@ void Worker::process(Burst& burst, uint32_t now_s) {
 }
 
 void Worker::parse(Burst& burst, uint32_t now_s) {
+  receive(burst);
   for (size_t i = 0; i < burst.count; ++i) {
     Packet& packet = burst.packets[i];
-    packet.context.fate = Fate::undecided;
+    if (packet.decided()) continue;
     if (packet.context.hairpin)
       parse_hairpin(packet, *snapshot_, index_);
     else
@@ -126,6 +128,26 @@ void Worker::pass(Burst& burst, Packet& packet, uint32_t now_s) {
   }
   forward(ip, decapsulated_tos(ip.tos, packet.outer_class, config.softwire.pipe_dscp.has_value()));
   send_outside(burst, packet);
+}
+
+// Frames from a device get their side, and are counted; what another worker handed over has been before.
+void Worker::receive(Burst& burst) {
+  std::array<uint64_t, side_count> count{}, bytes{};
+  for (size_t i = 0; i < burst.count; ++i) {
+    Packet& packet = burst.packets[i];
+    const bool handed_over = packet.decided();
+    packet.context.fate = Fate::undecided;
+    if (handed_over) continue;
+    const uint32_t frame_bytes = packet.bytes;
+    enter(packet, *snapshot_);
+    const auto side = static_cast<size_t>(packet.context.side);
+    ++count[side], bytes[side] += frame_bytes;
+  }
+  for (const Side side : sides) {
+    if (count[static_cast<size_t>(side)] == 0) continue;
+    counters_.side(side).received.add(count[static_cast<size_t>(side)]);
+    counters_.side(side).received_bytes.add(bytes[static_cast<size_t>(side)]);
+  }
 }
 
 nat::OutboundKey Worker::key_of(const Packet& packet) const {

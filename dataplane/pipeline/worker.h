@@ -25,8 +25,9 @@ class Worker {
     shard_.use(snapshot.policy);
   }
 
-  // Decides the fate of every packet of the burst, which come from a device (context all zero but `side`) or from
-  // another worker (context as it was handed over). now_s: seconds of the shard's clock.
+  // Decides the fate of every packet of the burst, which come from a device (context all zero but `side`, any of the
+  // device's; counted here) or from another worker (context as it was handed over, which tells them apart). now_s:
+  // seconds of the shard's clock.
   void process(Burst& burst, uint32_t now_s);
 
   [[nodiscard]] unsigned index() const { return index_; }
@@ -42,6 +43,7 @@ class Worker {
   Buffers& buffers_;
   void parse(Burst& burst, uint32_t now_s);
   void pass(Burst& burst, Packet& packet, uint32_t now_s);
+  void receive(Burst& burst);
   void look_up(Burst& burst, bool outbound);
   void open_mappings(Burst& burst, uint32_t now_s);
   void translate_outbound(Burst& burst, Packet& packet, uint32_t now_s);

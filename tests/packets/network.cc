@@ -39,6 +39,7 @@ Settings default_settings() {
   snapshot.access = {our_macs[0], *net::parse_ipv6_interface("2001:db8:0:1::1/64"),
                      *net::parse_ipv6("2001:db8:0:1::2")};
   snapshot.internet = {our_macs[1], *net::parse_ipv4_interface("198.51.100.1/24"), *net::parse_ipv4("198.51.100.254")};
+  snapshot.inside = {our_macs[2], *net::parse_ipv4_interface("100.64.0.1/24"), *net::parse_ipv4("100.64.0.2")};
   snapshot.softwire.aftr_addresses = {*net::parse_ipv6("2001:db8:a::1"), *net::parse_ipv6("2001:db8:a::2")};
   snapshot.softwire.allowed_prefixes = {*net::parse_ipv6_prefix("2001:db8:b::/48")};
   settings.pool_prefixes = {*net::parse_ipv4_prefix("192.0.2.0/30")};
@@ -53,8 +54,10 @@ Network::Network(Settings settings) : settings_(std::move(settings)) {
   snapshot.policy.pool = {settings_.pool_prefixes, settings_.ports, settings_.block_ports, settings_.workers};
   settings_.shard.policy = snapshot.policy;
   settings_.shard.subscriber_prefix_length = snapshot.softwire.subscriber_prefix_length;
+  settings_.shard.plain_prefix_length = snapshot.inside.subscriber_prefix_length;
   if (settings_.access_gateway_known) gateways_.access.set(gateway_macs[0]);
   if (settings_.internet_gateway_known) gateways_.internet.set(gateway_macs[1]);
+  if (settings_.inside_gateway_known) gateways_.inside.set(gateway_macs[2]);
   for (unsigned i = 0; i < settings_.workers; ++i) {
     settings_.shard.worker = i;
     auto shard = nat::Shard::open(settings_.shard, 0);
@@ -85,14 +88,16 @@ bool Network::allocate(Packet& packet) {
 std::vector<Outcome> Network::deliver(unsigned worker, pipeline::Side side, const std::vector<Bytes>& frames,
                                       uint32_t now_s) {
   buffers_.clear();
+  const auto& snapshot = settings_.snapshot;
   std::vector<Packet> packets;
   for (const Bytes& frame : frames) {
     packets.push_back(buffer(frame.size(), 0));
     if (!frame.empty()) std::memcpy(packets.back().data, frame.data(), frame.size());
-    packets.back().context.side = side;
+    packets.back().context.side = *std::ranges::find_if(pipeline::sides, [&](pipeline::Side any) {
+      return snapshot.devices[static_cast<size_t>(any)] == snapshot.devices[static_cast<size_t>(side)];
+    });
     packets.back().handle = const_cast<Bytes*>(&frame);
   }
-  workers_[worker]->counters().side(side).received.add(frames.size());
   std::vector<Outcome> outcomes;
   process(worker, std::move(packets), now_s, outcomes);
   return outcomes;

@@ -21,7 +21,7 @@ struct Settings {
   uint16_t block_ports = 256;
   unsigned workers = 1;
   size_t buffers_max = ~size_t{0};  // fragments that find a buffer
-  bool access_gateway_known = true, internet_gateway_known = true;
+  bool access_gateway_known = true, internet_gateway_known = true, inside_gateway_known = true;
 };
 Settings default_settings();
 
@@ -36,7 +36,7 @@ class Network : public pipeline::Buffers {
  public:
   explicit Network(Settings settings);
 
-  // One burst to one worker, and everything that follows from it.
+  // One burst to one worker from the device of that side, and everything that follows from it.
   std::vector<Outcome> deliver(unsigned worker, pipeline::Side side, const std::vector<Bytes>& frames, uint32_t now_s);
   void expire(uint32_t now_s);
   nat::CommandResult execute(const nat::Command& command, uint32_t now_s);

@@ -42,6 +42,7 @@ class Builder {
     if (next_is("frame")) return hex_to_end(), out_;
     out_.insert(out_.end(), to.bytes.begin(), to.bytes.end());
     out_.insert(out_.end(), from.bytes.begin(), from.bytes.end());
+    if (next_is("vlan")) put(0x8100, 2), put(number(take()), 2);
     put(side == pipeline::Side::access ? 0x86dd : 0x0800, 2);
     if (is_one_of(words_, "icmp6"))
       icmpv6();

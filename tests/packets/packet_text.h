@@ -1,10 +1,10 @@
 // Packets as the scripts write them, turned into octets field by field from the RFCs: nothing of the pipeline is used,
 // so a fault there cannot hide here. Stateless; the variables belong to the script that runs.
 //
-//   packet = [to MAC] (frame HEX… | [OUTER /] IPV4 | IPV6 > IPV6 icmp6 TYPE CODE N [quote N] [badcsum] about OUTER /
-//   IPV4) OUTER  = IPV6 > IPV6 [tc N] [hl N] [dstopt] [limit N] [nh N] [ext HEX] [len N] [tail N] [frag FIRST-END ID] /
-//   (IPV4 | raw HEX…) IPV4   = A[:PORT] > A[:PORT] (udp N | tcp FLAGS N | icmp echo|reply ID SEQ N | icmp TYPE CODE [N]
-//   | proto P N)
+//   packet = [to MAC] [vlan CONTROL] (frame HEX… | [OUTER /] IPV4 | IPV6 > IPV6 icmp6 TYPE CODE N [quote N] [badcsum]
+//   about OUTER / IPV4) OUTER  = IPV6 > IPV6 [tc N] [hl N] [dstopt] [limit N] [nh N] [ext HEX] [len N] [tail N] [frag
+//   FIRST-END ID] / (IPV4 | raw HEX…) IPV4   = A[:PORT] > A[:PORT] (udp N | tcp FLAGS N | icmp echo|reply ID SEQ N |
+//   icmp TYPE CODE [N] | proto P N)
 //            [ttl N] [tos N] [df] [id N] [frag N|N+|FIRST-END] [opts HEX] [ver N] [ihl N] [len N] [badip] [pad N]
 //            [nocsum] [badcsum] [udplen N] [mss N] [oddmss N] [tcpoff N] [mtu N] [quote N] [extended] [about IPV4]
 //            [seq N] [urg N] [tcpopts HEX] [data HEX]
@@ -27,8 +27,10 @@ using Bytes = std::vector<uint8_t>;
 using Words = std::vector<std::string>;
 using Variables = std::map<std::string, uint32_t>;
 
-inline constexpr net::Mac our_macs[] = {{{2, 0, 0, 0, 0, 0xa}}, {{2, 0, 0, 0, 0, 0xb}}};  // by Side
-inline constexpr net::Mac gateway_macs[] = {{{2, 0, 0, 0, 0xff, 0xa}}, {{2, 0, 0, 0, 0xff, 0xb}}};
+// By Side.
+inline constexpr net::Mac our_macs[] = {{{2, 0, 0, 0, 0, 0xa}}, {{2, 0, 0, 0, 0, 0xb}}, {{2, 0, 0, 0, 0, 0xc}}};
+inline constexpr net::Mac gateway_macs[] = {
+    {{2, 0, 0, 0, 0xff, 0xa}}, {{2, 0, 0, 0, 0xff, 0xb}}, {{2, 0, 0, 0, 0xff, 0xc}}};
 
 // The frame that comes in on `side`. Throws std::runtime_error on what it does not understand.
 Bytes incoming(const Words& words, pipeline::Side side, Variables& variables);

@@ -27,7 +27,8 @@ std::string fault_of(const Outcome& outcome, const Settings& settings) {
   if (ethernet.source != our_macs[side] || ethernet.destination != gateway_macs[side]) return "Ethernet addresses";
   const uint8_t* packet = frame.data() + sizeof ethernet;
   const size_t bytes = frame.size() - sizeof ethernet;
-  if (outcome.side == pipeline::Side::internet) {
+  if (outcome.side != pipeline::Side::access) {
+    if (outcome.side == pipeline::Side::inside) return fault_of_ipv4(packet, bytes, false);
     const net::Ipv4 source = net::header_at<net::Ipv4Header>(packet).source;
     if (std::ranges::none_of(settings.pool_prefixes, [&](const auto& prefix) { return contains(prefix, source); }))
       return "a source that is not of the pool";

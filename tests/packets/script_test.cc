@@ -2,8 +2,8 @@
 // shows and which row of docs/conformance.md that is. Its lines (packet_text.h has PACKET):
 //
 //   config KEY VALUE…; KEY VALUE…      before anything else; `setters` below has the keys
-//   +SECONDS b4|net < PACKET           later by SECONDS, one comes in on a side; << : in one burst with the next
-//   +SECONDS b4|net > PACKET           exactly this must have left
+//   +SECONDS b4|net|in < PACKET        later by SECONDS, one comes in on a side; << : in one burst with the next
+//   +SECONDS b4|net|in > PACKET        exactly this must have left
 //   drop VERDICT / punt REASON [mtu N] [pointer N] [code N] [about IPV4] / nothing
 //   counters NAME N…                   all others must be 0
 //   check $x in A-B | $x == $y | $x != $y | mappings N
@@ -65,8 +65,29 @@ const std::map<std::string, Setter> setters{
      }},
     {"gateway",
      [](Settings& s, const Words& w) {
-       (w.at(1) == "access" ? s.access_gateway_known : s.internet_gateway_known) = false;
+       (w.at(1) == "access"     ? s.access_gateway_known
+        : w.at(1) == "internet" ? s.internet_gateway_known
+                                : s.inside_gateway_known) = false;
      }},
+    {"vlan",  // of the sides, in their order
+     [](Settings& s, const Words& w) {
+       s.snapshot.access.vlan = static_cast<uint16_t>(number(w.at(1)));
+       s.snapshot.internet.vlan = static_cast<uint16_t>(number(w.at(2)));
+       s.snapshot.inside.vlan = static_cast<uint16_t>(number(w.at(3)));
+     }},
+    {"devices",  // likewise
+     [](Settings& s, const Words& w) {
+       for (size_t i = 0; i < pipeline::side_count; ++i)
+         s.snapshot.devices[i] = static_cast<uint8_t>(number(w.at(i + 1)));
+     }},
+    {"no-softwires", [](Settings& s, const Words&) { s.snapshot.softwire.aftr_addresses.clear(); }},
+    {"inside",
+     [](Settings& s, const Words& w) {
+       for (size_t i = 1; i < w.size(); ++i) s.snapshot.inside.prefixes.push_back(net::parse_ipv4_prefix(w[i]).value());
+     }},
+    {"inside-length", [](Settings& s, const Words& w) { set(s.snapshot.inside.subscriber_prefix_length, w); }},
+    {"inside-mtu", [](Settings& s, const Words& w) { set(s.snapshot.inside.mtu_bytes, w); }},
+    {"inside-mss", [](Settings& s, const Words& w) { set(s.snapshot.inside.tcp_mss_max, w); }},
     {"hairpinning", [](Settings& s, const Words& w) { s.snapshot.hairpinning = w.at(1) == "on"; }},
     {"block", [](Settings& s, const Words& w) { set(s.block_ports, w); }},
     {"blocks", [](Settings& s, const Words& w) { set(s.snapshot.policy.limits.blocks_per_subscriber_max, w); }},
@@ -111,6 +132,17 @@ void configure(Settings& settings, const Words& words) {
     if (const Words row = split(part); !row.empty()) setters.at(row[0])(settings, row);
 }
 
+Side side_of(const std::string& word) {
+  static const std::map<std::string, Side> words{{"b4", Side::access}, {"net", Side::internet}, {"in", Side::inside}};
+  return words.at(word);
+}
+
+Bytes without_tag(Bytes frame) {
+  constexpr std::ptrdiff_t tag = 12, after = 16;
+  if (frame.size() > 16 && frame[12] == 0x81 && frame[13] == 0) frame.erase(frame.begin() + tag, frame.begin() + after);
+  return frame;
+}
+
 const char* name_of(Fate fate) {
   constexpr const char* names[] = {"undecided", "sent", "punted", "handed over", "dropped"};
   return names[static_cast<size_t>(fate)];
@@ -140,7 +172,7 @@ class Run {
     if (words[0][0] != '+') throw std::runtime_error("no such line: " + words[0]);
     advance(number(words[0].substr(1)));
     if (words.size() == 1) return;
-    const Side side = words.at(1) == "b4" ? Side::access : Side::internet;
+    const Side side = side_of(words.at(1));
     const Words packet(words.begin() + 3, words.end());
     if (words[2] == ">") return expect_sent(side, packet);
     waiting_.push_back(incoming(packet, side, variables_));
@@ -185,8 +217,8 @@ class Run {
     ASSERT_EQ(outcome.fate, Fate::drop) << describe(outcome);
     EXPECT_EQ(nat::verdict_texts[static_cast<size_t>(outcome.context.verdict)].name, verdict);
   }
-  // "punt REASON [mtu N] [pointer N] [code N]": what the control thread answers must still be as it came in, or the
-  // packet it is `about`, perhaps cut short.
+  // "punt REASON [mtu N] [pointer N] [code N]": what the control thread answers must still be as it came in but for a
+  // VLAN tag, or the packet it is `about`, perhaps cut short.
   void expect_punt(const Words& words) {
     const Outcome outcome = next();
     ASSERT_EQ(outcome.fate, Fate::punt) << describe(outcome);
@@ -204,8 +236,9 @@ class Run {
       EXPECT_TRUE(hex(quoted({about + 1, words.end()}, variables_)).starts_with(bytes)) << bytes;
       return;
     }
-    EXPECT_TRUE(std::ranges::any_of(sent_in_, [&](const Bytes& in) { return hex(in).find(bytes) != bytes.npos; }))
-        << bytes;
+    EXPECT_TRUE(std::ranges::any_of(sent_in_, [&](const Bytes& in) {
+      return hex(without_tag(in)).find(bytes) != bytes.npos;
+    })) << bytes;
   }
   void expect_counters(const Words& words) {
     std::map<std::string, uint64_t> expected;

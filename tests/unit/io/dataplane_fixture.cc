@@ -104,8 +104,8 @@ std::vector<Frame> Bench::sent(Side side, unsigned transmit_queues) const {
 void Bench::open(const std::string& access, const std::string& internet) {
   DataplaneSettings settings;
   settings.workers = workers;
-  settings.access.device = access;
-  settings.internet.device = internet;
+  settings.sides[0].device = access;
+  settings.sides[1].device = internet;
   auto opened = Dataplane::open(settings);
   if (!opened) throw std::runtime_error(opened.error());
   dataplane = std::move(*opened);
@@ -125,10 +125,18 @@ uint64_t Bench::total(const std::function<uint64_t(const WorkerCounters&)>& valu
 }
 
 uint64_t Bench::received() const {
-  return total([](const auto& c) { return c.sides[0].received.read() + c.sides[1].received.read(); });
+  return total([](const auto& c) {
+    uint64_t sum = 0;
+    for (const auto& side : c.sides) sum += side.received.read();
+    return sum;
+  });
 }
 uint64_t Bench::sent_packets() const {
-  return total([](const auto& c) { return c.sides[0].sent.read() + c.sides[1].sent.read(); });
+  return total([](const auto& c) {
+    uint64_t sum = 0;
+    for (const auto& side : c.sides) sum += side.sent.read();
+    return sum;
+  });
 }
 uint64_t Bench::punted() const {
   return total([](const auto& c) {

@@ -87,6 +87,53 @@ TEST(Dataplane, outbound_udp_leaves_translated) {
   });
 }
 
+Frame with_tag(const Frame& frame, uint16_t vlan) {
+  Frame tagged = frame;
+  const uint8_t tag[] = {0x81, 0, static_cast<uint8_t>(vlan >> 8), static_cast<uint8_t>(vlan)};
+  tagged.insert(tagged.begin() + 12, std::begin(tag), std::end(tag));
+  return tagged;
+}
+
+// One device and two VLANs: what comes in is counted for its side, what leaves has that side's tag, the router's own
+// frames too, and nothing is received twice.
+void expect_one_device_for_two_sides(unsigned workers) {
+  in_child([workers] {
+    Bench bench(workers);
+    bench.snapshot->devices = {0, 0, 2};
+    bench.snapshot->access.vlan = 100, bench.snapshot->internet.vlan = 200;
+    constexpr unsigned subscribers = 30, ports = 4;
+    std::vector<Frame> frames{internet_udp(remote, {*net::parse_ipv4("192.0.2.1"), {2000}}, "untagged")};
+    frames.push_back(with_tag(internet_udp(remote, {*net::parse_ipv4("192.0.2.1"), {2000}}, "nobody's"), 200));
+    for (const auto& frame : queries(subscribers, ports)) frames.push_back(with_tag(frame, 100));
+    const auto device = bench.capture_device(Side::access, {frames});
+    bench.open(device, device);
+    EXPECT_EQ(bench.dataplane->mac(Side::access), bench.dataplane->mac(Side::internet));
+    EXPECT_FALSE(bench.dataplane->has(Side::inside));
+    EXPECT_FALSE(bench.dataplane->inject(Side::inside, frames[0]));
+    bench.run();
+    wait_until([&] { return bench.sent_packets() + bench.dropped() == frames.size(); }, "all sent");
+    EXPECT_TRUE(bench.dataplane->inject(Side::internet, frames[0]));
+    wait_until([&] { return bench.sent_packets() + bench.dropped() == frames.size() + 1; }, "injected");
+    bench.dataplane->stop();
+    auto sent = bench.sent(Side::access);
+    EXPECT_EQ(std::erase(sent, frames[0]), 1U);
+    for (auto& frame : sent) {
+      ASSERT_EQ((Frame{frame.begin() + 12, frame.begin() + 18}), (Frame{0x81, 0, 0, 200, 8, 0}));
+      frame.erase(frame.begin() + 12, frame.begin() + 16);
+    }
+    expect_all_translated(sent, subscribers, ports);
+    EXPECT_EQ(bench.dropped(Verdict::vlan_refused), 1U);
+    EXPECT_EQ(bench.dropped(Verdict::no_mapping), 1U);
+    EXPECT_EQ(bench.total([](const auto& c) { return c.side(Side::internet).received.read(); }), 1U);
+    EXPECT_EQ(bench.total([](const auto& c) { return c.side(Side::access).received.read(); }), frames.size() - 1);
+    EXPECT_EQ(bench.total([](const auto& c) { return c.side(Side::internet).sent.read(); }),
+              uint64_t{subscribers} * ports + 1);
+    EXPECT_EQ(bench.on_their_way(), 0);
+  });
+}
+TEST(Dataplane, one_worker_serves_one_device_for_two_sides) { expect_one_device_for_two_sides(1); }
+TEST(Dataplane, three_workers_serve_one_device_for_two_sides) { expect_one_device_for_two_sides(3); }
+
 // One receive queue, one transmit queue, several workers: software dispatch and relays, nothing lost, nothing twice.
 void expect_exact_with_single_queues(unsigned workers) {
   in_child([workers] {
@@ -203,7 +250,7 @@ TEST(Dataplane, commands_are_answered_by_their_worker_in_order) {
             EXPECT_EQ(result.ticket, answered[worker]++);
             EXPECT_EQ(result.status, nat::CommandResult::Status::done);
             EXPECT_EQ(bench.snapshot->policy.pool.owner(*bench.snapshot->policy.pool.number_of(result.outside.address),
-                                                 result.outside.port),
+                                                        result.outside.port),
                       worker);
           });
           return answered[0] == count && answered[1] == count;
@@ -340,8 +387,8 @@ TEST(Dataplane, interfaces_are_described) {
 void expect_refusal(const char* access, const char* internet, const char* expected) {
   in_child([=] {
     DataplaneSettings settings;
-    settings.access.device = access;
-    settings.internet.device = internet;
+    settings.sides[0].device = access;
+    settings.sides[1].device = internet;
     settings.log = [](std::string_view) {};
     const auto opened = Dataplane::open(settings);
     ASSERT_FALSE(opened);
@@ -354,7 +401,9 @@ TEST(Dataplane, unknown_driver_is_an_error_that_names_it) {
 TEST(Dataplane, refusing_driver_is_quoted) {
   expect_refusal("net_null0", "net_pcap0,rx_pcap=/nonexistent.pcap", "internet device net_pcap0: the driver refused");
 }
-TEST(Dataplane, same_device_twice_is_an_error) { expect_refusal("net_null0", "net_null0", "net_null0 and net_null1"); }
+TEST(Dataplane, one_name_for_two_devices_is_an_error) {
+  expect_refusal("net_null0", "net_null0,size=64", "net_null0 and net_null1");
+}
 TEST(Dataplane, missing_interface_is_an_error) {
   expect_refusal("net_null0", "net_af_packet0,iface=nosuch0", "there is no interface nosuch0");
 }
@@ -363,8 +412,8 @@ TEST(Dataplane, wrong_eal_option_is_an_error_with_eals_words) {
   in_child([] {
     DataplaneSettings settings;
     settings.eal = "--no-such-option";
-    settings.access.device = "net_null0";
-    settings.internet.device = "net_null1";
+    settings.sides[0].device = "net_null0";
+    settings.sides[1].device = "net_null1";
     const auto opened = Dataplane::open(settings);
     ASSERT_FALSE(opened);
     EXPECT_NE(opened.error().find("EAL did not start"), std::string::npos) << opened.error();

@@ -59,13 +59,14 @@ TEST(Device, wrong_values_are_refused_with_the_way_out) {
   }
 }
 
-TEST(Device, both_sides_need_their_own) {
+TEST(Device, two_sides_name_one_device_alike_or_two_apart) {
   const auto conflict = [](const char* access, const char* internet) {
-    return find_conflict(*parse_device(access, 1500), *parse_device(internet, 1500)).value_or("");
+    return find_conflict("access", *parse_device(access, 1500), "internet", *parse_device(internet, 1500)).value_or("");
   };
-  EXPECT_NE(conflict("net_af_packet0,iface=a", "net_af_xdp0,iface=a").find("both name a"), std::string::npos);
+  EXPECT_NE(conflict("net_af_packet0,iface=a", "net_af_xdp0,iface=a").find("access and internet both name a,"),
+            std::string::npos);
   EXPECT_NE(conflict("03:00.0", "0000:03:00.0").find("both name 0000:03:00.0"), std::string::npos);
-  EXPECT_NE(conflict("net_null0", "net_null0").find("net_null0 and net_null1"), std::string::npos);
+  EXPECT_NE(conflict("net_null0", "net_null0,size=9").find("net_null0 and net_null1"), std::string::npos);
   EXPECT_EQ(conflict("net_af_packet0,iface=a", "net_af_packet1,iface=b"), "");
   EXPECT_EQ(conflict("03:00.0", "03:00.1"), "");
 }

@@ -86,18 +86,10 @@ TEST_F(Arp, nobody_but_the_gateway_is_learned) {
   EXPECT_EQ(gateways.internet.get(), std::nullopt);
 }
 
-TEST_F(Arp, a_tagged_request_is_understood) {
-  const Octets request = mac(broadcast_mac) + mac(neighbor_mac) + hex("8100 0064 0806") +
-                         arp(1, neighbor_mac, "198.51.100.7", nobody, our_ipv4);
-  EXPECT_EQ(handle(Side::internet, Punt::arp, request), Outcome::arp_answered);
-}
-
-TEST_F(Arp, on_the_access_side_is_declined_unless_both_sides_are_one_device) {
+TEST_F(Arp, on_the_access_side_is_declined) {
   const Octets request =
       ethernet(broadcast_mac, neighbor_mac, type_arp, arp(1, neighbor_mac, "198.51.100.7", nobody, our_ipv4));
   EXPECT_EQ(handle(Side::access, Punt::arp, request), Outcome::declined);
-  snapshot.access.mac = snapshot.internet.mac;
-  EXPECT_EQ(handle(Side::access, Punt::arp, request), Outcome::arp_answered);
 }
 
 TEST_F(Arp, malformed_is_refused_field_by_field) {

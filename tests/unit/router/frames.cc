@@ -113,7 +113,7 @@ Octets udp(std::string_view source, std::string_view destination, unsigned from,
 
 void PrintTo(const Sent& sent, std::ostream* out) {
   constexpr std::string_view digits = "0123456789abcdef";
-  *out << (sent.side == Side::access ? "access " : "internet ");
+  *out << to_text(sent.side) << ' ';
   for (const uint8_t octet : sent.frame) *out << digits[octet >> 4] << digits[octet & 15];
 }
 

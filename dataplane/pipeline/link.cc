@@ -1,0 +1,73 @@
+#include "dataplane/pipeline/link.h"
+
+#include <cstring>
+#include <optional>
+
+namespace portolan::pipeline {
+
+namespace {
+
+constexpr size_t macs_bytes = 2 * sizeof(net::Mac);
+
+net::EtherType type_of(const Packet& packet) {
+  return net::EtherType{uint16_t{net::header_at<net::EthernetHeader>(packet.data).type}};
+}
+
+// Sides on one device differ by VLAN, or one speaks IPv6 and the other IPv4 (config_check.cc sees to it).
+std::optional<Side> side_of(const Snapshot& config, Side on_device, unsigned vlan, net::EtherType type) {
+  const auto device = [&](Side side) { return config.devices[static_cast<size_t>(side)]; };
+  std::optional<Side> found;
+  for (const Side side : sides) {
+    if (device(side) != device(on_device) || !config.serves(side) || config.link(side).vlan != vlan) continue;
+    found = side;
+    if ((type == net::EtherType::ipv6) == (side == Side::access)) break;
+  }
+  return found;
+}
+
+void send_through(Packet& packet, Side side, net::EtherType type, const Snapshot& config, const Gateways& gateways) {
+  const auto to = gateways.of(side).get();
+  if (!to) return packet.drop(nat::Verdict::neighbor_unresolved);
+  const auto link = config.link(side);
+  net::be16 next = static_cast<uint16_t>(type);
+  if (link.vlan != 0) {
+    packet.push(sizeof(net::VlanTag));
+    net::header_at<net::VlanTag>(packet.data) = {link.vlan, next};
+    next = static_cast<uint16_t>(net::EtherType::vlan);
+  }
+  packet.push(sizeof(net::EthernetHeader));
+  net::header_at<net::EthernetHeader>(packet.data) = {*to, link.mac, next};
+  packet.send(side);
+}
+
+}  // namespace
+
+void enter(Packet& packet, const Snapshot& config) {
+  if (packet.bytes < sizeof(net::EthernetHeader)) return packet.drop(nat::Verdict::unknown_ethertype);
+  unsigned vlan = packet.vlan & net::vlan_mask;
+  if (type_of(packet) == net::EtherType::vlan && vlan == 0) {
+    if (packet.bytes < sizeof(net::EthernetHeader) + sizeof(net::VlanTag))
+      return packet.drop(nat::Verdict::unknown_ethertype);
+    const uint16_t control = net::header_at<net::VlanTag>(packet.data + sizeof(net::EthernetHeader)).control;
+    vlan = control & net::vlan_mask;  // 0: a priority alone, the frame is an untagged one
+    std::memmove(packet.data + sizeof(net::VlanTag), packet.data, macs_bytes);
+    packet.pull(sizeof(net::VlanTag));
+  }
+  const auto side = side_of(config, packet.context.side, vlan, type_of(packet));
+  if (!side) return packet.drop(nat::Verdict::vlan_refused);
+  packet.context.side = *side;
+}
+
+void send_to_access(Packet& packet, const Snapshot& config, const Gateways& gateways) {
+  send_through(packet, Side::access, net::EtherType::ipv6, config, gateways);
+}
+
+void send_to_internet(Packet& packet, const Snapshot& config, const Gateways& gateways) {
+  send_through(packet, Side::internet, net::EtherType::ipv4, config, gateways);
+}
+
+void send_to_inside(Packet& packet, const Snapshot& config, const Gateways& gateways) {
+  send_through(packet, Side::inside, net::EtherType::ipv4, config, gateways);
+}
+
+}  // namespace portolan::pipeline
