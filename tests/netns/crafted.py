@@ -109,6 +109,18 @@ class LabTest(unittest.TestCase):
             return next((row["lladdr"] for row in json.loads(table) if "lladdr" in row), None)
         return labs.wait_for(f"{address} to answer {host}", resolved)
 
+    @classmethod
+    def tearDownClass(cls):
+        """Every packet that came in went one way out: counters.h's law, once no packet is under way."""
+        def difference():
+            counters = {row["counter"]: row["value"] for row in cls.lab.ctl_json("show counters all")}
+            into = sum(counters[name] for name in ("access_received", "internet_received", "injected", "handed_in",
+                                                   "fragments_made"))
+            out = sum(counters[name] for name in ("access_sent", "internet_sent", "handed_out"))
+            return into - out - sum(counters[name] for name in counters if name.startswith(("punt_", "drop_")))
+        labs.wait_for("every packet to be accounted for", lambda: difference() == 0)
+        super().tearDownClass()
+
     def setUp(self):
         self.port = next(LabTest.ports)
         self.access.drain()
