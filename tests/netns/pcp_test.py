@@ -14,6 +14,8 @@ CLIENT_PORT = 40000
 
 
 class Pcp(crafted.LabTest):
+    lab_options = {"extra_config": "[softwire]\nallowed-prefix = 2001:db8:b::/48\n"}
+
     # --- transports -------------------------------------------------------------------------------------------------
 
     def ask_plain(self, message, b4=B3):
@@ -102,6 +104,14 @@ class Pcp(crafted.LabTest):
         outside, port = self.open_udp()
         fence = self.down(IP(src=REMOTE, dst=outside) / UDP(sport=53, dport=port) / Raw(b"fence"))
         self.assertEqual(bytes(fence[UDP].payload), b"fence")
+
+    def test_PCP_211_nobody_is_served_outside_the_allowed_prefixes(self):
+        foreign = "2001:db8:c:300::1"
+        announce = pcp.request(pcp.ANNOUNCE, foreign)
+        self.access.send(IPv6(src=foreign, dst=AFTR) / UDP(sport=CLIENT_PORT, dport=pcp.PORT) / Raw(announce))
+        self.access.send(encapsulated(IP(src=HOME, dst="192.0.0.1") / UDP(sport=CLIENT_PORT, dport=pcp.PORT) /
+                                      Raw(pcp.request(pcp.ANNOUNCE, HOME)), foreign))
+        self.assertEqual(self.ask_plain(pcp.request(pcp.ANNOUNCE, B3)).result, pcp.SUCCESS)  # the first answer to come
 
     def test_PCP_006_nobody_is_served_from_the_internet(self):
         """The control thread answers the echo that comes after the requests; before it, nothing of PCP."""
