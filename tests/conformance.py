@@ -132,6 +132,8 @@ def listed_names(build):
 
 def compare_with_ctest(found, build, fail):
     names = listed_names(build)
+    if unbuilt := [name for name in names if name.endswith("_NOT_BUILT")]:
+        return fail(f"{', '.join(unbuilt)}: build everything first")
     for test in sorted({(test.name, test.listed) for tests in found.values() for test in tests}):
         if not any(re.search(test[1], name) for name in names):
             fail(f"{test[0]} is in the sources but ctest does not run it")
