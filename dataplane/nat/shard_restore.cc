@@ -6,6 +6,15 @@
 
 namespace portolan::nat {
 
+namespace {
+
+// What no shard writes is damage, and a record that is alive and at rest at once would be counted as both.
+bool can_be(const Mapping& mapping) {
+  return mapping.has(Mapping::in_use) != mapping.has(Mapping::held) && mapping.tcp_state <= TcpState::trans;
+}
+
+}  // namespace
+
 void Shard::restore(uint32_t now_s) {
   std::vector<bool> kept(slab_.capacity());
   for (MappingIndex index = 1; index < slab_.capacity(); ++index) {
@@ -23,7 +32,7 @@ void Shard::restore(uint32_t now_s) {
 bool Shard::restore_record(MappingIndex index, uint32_t now_s) {
   Mapping mapping = slab_[index];
   const auto row = protocol_row(mapping.protocol);
-  if ((mapping.version & 1) != 0 || !row) return false;
+  if ((mapping.version & 1) != 0 || !row || !can_be(mapping)) return false;
   const auto key = key_of(mapping);
   const auto lease = lease_of(mapping);
   if (!lease || owner_of_subscriber(key.subscriber, settings_.workers) != settings_.worker) return false;

@@ -199,6 +199,21 @@ TEST_F(Restore, nonsense_is_dropped) {
   EXPECT_EQ(shard_->mappings_live(), 1U);
 }
 
+TEST_F(Restore, what_no_shard_writes_is_dropped) {
+  fill();
+  const auto before = shard_->mappings_live();
+  damage([&](Slab& slab) {
+    const MappingIndex one = next_used(slab, 0), other = next_used(slab, one);
+    slab.set(one, &Mapping::flags, static_cast<uint8_t>(slab[one].flags | Mapping::held));  // alive and at rest
+    slab.set(other, &Mapping::tcp_state, TcpState{8});
+  });
+  start(settings_);
+  EXPECT_EQ(dropped(), 2U);
+  EXPECT_EQ(shard_->mappings_live(), before - 2);
+  advance(10'000);
+  expect_sound();
+}
+
 TEST_F(Restore, a_pool_taken_away_takes_its_mappings) {
   settings_.policy.pool = {{*net::parse_ipv4_prefix("192.0.2.0/32")}, {2048, 4095}, 64, 1};
   start(settings_);
