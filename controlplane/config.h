@@ -76,6 +76,7 @@ struct Config {
     uint32_t mtu_bytes = 1500;
     uint32_t vlan = 0;
     OptionalOctet remark_dscp;
+    bool icmp_errors = true;
   } internet;
 
   struct Softwire {
@@ -88,6 +89,7 @@ struct Config {
     DfPolicy df_policy = DfPolicy::icmp;
     OptionalOctet encapsulation_limit;  // RFC 2473 §4.1.1
     DscpModel dscp;
+    bool icmp_errors = true;
   } softwire;
 
   struct Nat44 {
@@ -107,6 +109,7 @@ struct Config {
     uint32_t block_ports = 256;
     uint32_t blocks_max = 4;
     uint32_t quarantine_s = 120;  // RFC 6888 REQ-8
+    bool answer_echo = false;
   } pool;
 
   struct Nat {

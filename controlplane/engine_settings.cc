@@ -79,6 +79,9 @@ pipeline::Snapshot snapshot_of(const Config& config, const Macs& macs) {
                        static_cast<uint8_t>(config.softwire.hop_limit)};
   snapshot.policy = policy_of(config);
   snapshot.pass_through = config.nat.pass_through;
+  snapshot.internet.icmp_errors = config.internet.icmp_errors;
+  snapshot.softwire.icmp_errors = config.softwire.icmp_errors;
+  snapshot.pool_answers_echo = config.pool.answer_echo;
   snapshot.internet.remark_dscp = config.internet.remark_dscp;
   snapshot.softwire.df_policy =
       config.softwire.df_policy == DfPolicy::icmp ? pipeline::DfPolicy::icmp : pipeline::DfPolicy::outer_fragment;

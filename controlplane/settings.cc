@@ -124,6 +124,12 @@ constexpr Setting setting_rows[] = {
      .field = [](Config& c) -> Field { return &c.internet.remark_dscp; },
      .max = 63,
      .reload = Reload::live},
+    {.section = "internet",
+     .key = "icmp-errors",
+     .help =
+         "Tell senders outside what could not be forwarded; off, only what is too big for the way (RFC 5508 REQ-9).",
+     .field = [](Config& c) -> Field { return &c.internet.icmp_errors; },
+     .reload = Reload::live},
 
     {.section = "softwire",
      .key = "aftr-address",
@@ -182,6 +188,11 @@ constexpr Setting setting_rows[] = {
      .help = "One DSCP in both headers, or the inner packet keeps its own and the outer header gets this (RFC 2983).",
      .field = [](Config& c) -> Field { return &c.softwire.dscp; },
      .max = 63,
+     .reload = Reload::live},
+    {.section = "softwire",
+     .key = "icmp-errors",
+     .help = "Tell hosts inside what could not be forwarded; off, only what is too big for the way (RFC 5508 REQ-9).",
+     .field = [](Config& c) -> Field { return &c.softwire.icmp_errors; },
      .reload = Reload::live},
 
     {.section = "nat44",
@@ -262,6 +273,11 @@ constexpr Setting setting_rows[] = {
      .field = [](Config& c) -> Field { return &c.pool.quarantine_s; },
      .unit = Unit::seconds,
      .max = 3600,
+     .reload = Reload::live},
+    {.section = "pool",
+     .key = "answer-echo",
+     .help = "Answer pings from the Internet to outside addresses.",
+     .field = [](Config& c) -> Field { return &c.pool.answer_echo; },
      .reload = Reload::live},
 
     {.section = "nat",

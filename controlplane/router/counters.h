@@ -21,6 +21,7 @@ namespace portolan::control {
   X(pcp_received, "PCP datagrams handed to the PCP server")                                                       \
   X(address_conflict, "ARP and neighbour discovery in which someone else uses an address of ours")                \
   X(error_not_due, "ICMP errors not sent because none may answer such a packet (RFC 1812 4.3.2.7, RFC 4443 2.4)") \
+  X(error_switched_off, "ICMP errors not sent because icmp-errors is off for the side")                           \
   X(error_rate_limited, "ICMP errors not sent because the side's rate was spent")                                 \
   X(unresolved, "answers not sent because the gateway's link-layer address is not known")                         \
   X(too_long, "answers not sent because they exceed the MTU")                                                     \

@@ -42,6 +42,10 @@ Outcome Router::on_punted_for_error(const Arrival& arrival) {
   return packet ? send_error(arrival, *packet, error_for(context)) : Outcome::malformed;
 }
 
+bool Router::errors_wanted(Side side) const {
+  return side == Side::internet ? snapshot_->internet.icmp_errors : snapshot_->softwire.icmp_errors;
+}
+
 Outcome Router::send_error(const Arrival& arrival, const Ipv4View& about, const IcmpError& error) {
   const auto& header = about.header;
   const Route route = route_back(arrival, header.source);
@@ -55,6 +59,9 @@ Outcome Router::send_error(const Arrival& arrival, const Ipv4View& about, const 
   // back like any packet to the pool, through the mapping to the sender.
   const bool from_pool = snapshot_->policy.pool.number_of(header.source).has_value();
   if (to_internet && from_pool && !arrival.context.hairpin) return Outcome::error_not_due;
+  // Without this one path MTU discovery would fail and nobody know why (RFC 1191 §6.5, RFC 2923 §2.1).
+  const bool always = error.type == net::icmp::unreachable && error.code == net::icmp::fragmentation_needed;
+  if (!always && !errors_wanted(route.side)) return Outcome::error_switched_off;
   if (!error_buckets_[static_cast<size_t>(route.side)].take(arrival.now_ms)) return Outcome::error_rate_limited;
 
   Frame frame(quoted(about));
@@ -68,6 +75,7 @@ Outcome Router::send_error(const Arrival& arrival, const Ipv6View& about, const 
   // An option may ask for an error even of a multicast packet (RFC 4443 §2.4(e.3)): its frame is one to a group too.
   const bool group_frame = arrival.group_addressed() && !net::is_multicast(header.destination);
   if (group_frame || !error_is_due(about, error) || is_own(header.source)) return Outcome::error_not_due;
+  if (!errors_wanted(Side::access)) return Outcome::error_switched_off;
   if (!error_buckets_[static_cast<size_t>(Side::access)].take(arrival.now_ms)) return Outcome::error_rate_limited;
   const net::Ipv6 source = is_own(header.destination) ? header.destination : snapshot_->access.address.address;
   Frame frame(quoted(about));

@@ -134,6 +134,7 @@ class Router {
   Outcome on_udp(const Arrival& arrival, const Ipv6View& packet);
 
   // errors.cc
+  [[nodiscard]] bool errors_wanted(Side side) const;
   Outcome on_punted_for_error(const Arrival& arrival);
   Outcome send_error(const Arrival& arrival, const Ipv4View& about, const IcmpError& error);
   Outcome send_error(const Arrival& arrival, const Ipv6View& about, const IcmpError& error);

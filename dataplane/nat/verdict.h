@@ -28,6 +28,7 @@ namespace portolan::nat {
   X(fragment_unsupported, "fragment: not reassembled by this version")                                                 \
   X(protocol_unsupported, "transport protocol other than TCP, UDP and ICMP")                                           \
   X(icmp_unsupported, "ICMP type that is neither echo nor an error about a live mapping")                              \
+  X(source_route_refused, "outbound ICMP with a source route, its own or quoted: it would show inside addresses")      \
   X(bad_icmp_checksum, "ICMP error with a wrong checksum")                                                             \
   X(no_mapping, "inbound, no mapping")                                                                                 \
   X(not_a_syn, "outbound TCP segment without a mapping that opens none (RFC 7857 2)")                                  \

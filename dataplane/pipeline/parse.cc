@@ -82,6 +82,19 @@ bool parse_ipv4(Packet& packet, uint8_t* at, size_t bytes) {
   return true;
 }
 
+// A loose or strict source route among the options (RFC 791 §3.1), which nobody translates.
+bool has_source_route(const net::Ipv4Header& ip) {
+  const auto* options = reinterpret_cast<const uint8_t*>(&ip);
+  const size_t end = ip.header_bytes();
+  for (size_t at = sizeof ip; at < end && options[at] != 0;) {
+    const uint8_t kind = options[at];
+    if (kind == 131 || kind == 137) return true;
+    if (kind != 1 && (at + 1 == end || options[at + 1] < 2)) return false;
+    at += kind == 1 ? 1U : options[at + 1];
+  }
+  return false;
+}
+
 constexpr bool is_icmp_error(uint8_t type) {
   return type == net::icmp::unreachable || type == net::icmp::time_exceeded || type == net::icmp::parameter_problem;
 }
@@ -93,7 +106,8 @@ void parse_icmp_error(Packet& packet, size_t bytes, bool outbound) {
   if (quoted_bytes < sizeof quoted || quoted.version() != 4 || quoted.header_bytes() < sizeof quoted ||
       quoted_bytes < quoted.header_bytes() + 8)
     return packet.drop(Verdict::malformed_transport);
-  if (!net::checksum_is_right(quoted)) return packet.drop(Verdict::malformed_transport);  // RFC 5508 REQ-3
+  if (!net::checksum_is_right(quoted)) return packet.drop(Verdict::malformed_transport);        // RFC 5508 REQ-3
+  if (outbound && has_source_route(quoted)) return packet.drop(Verdict::source_route_refused);  // RFC 5508 §7.3
   // What came to an outside address can only be about what left from it.
   if (!outbound && quoted.source != packet.ip->destination) return packet.drop(Verdict::no_mapping);
   if (quoted.fragment_offset_bytes() != 0) return packet.drop(Verdict::fragment_unsupported);
@@ -142,6 +156,7 @@ void parse_transport(Packet& packet, bool outbound) {
       const auto& icmp = net::header_at<net::IcmpHeader>(packet.transport);
       if (bytes < sizeof icmp) return packet.drop(Verdict::malformed_transport);
       packet.port = {icmp.identifier};
+      if (outbound && has_source_route(*packet.ip)) return packet.drop(Verdict::source_route_refused);  // RFC 5508 §7.3
       if (icmp.type == (outbound ? net::icmp::echo_request : net::icmp::echo_reply)) return;
       if (!is_icmp_error(icmp.type)) return packet.drop(Verdict::icmp_unsupported);
       if (net::fold(net::sum_of({packet.transport, bytes})) != 0xffff) return packet.drop(Verdict::bad_icmp_checksum);
@@ -166,6 +181,11 @@ std::span<const uint8_t> payload_of(const Packet& packet) {
   return {packet.transport, packet.ip->total_length - packet.ip->header_bytes()};
 }
 
+bool is_echo_request(const Packet& packet) {
+  const auto payload = payload_of(packet);
+  return packet.protocol == net::Protocol::icmp && !payload.empty() && payload[0] == net::icmp::echo_request;
+}
+
 // To no address of the pool: for someone whose packets are tunnelled as they are, or not for us.
 void parse_passed_inbound(Packet& packet, const Snapshot& config, unsigned worker) {
   const auto* row = find_inbound(config.pass_through, *packet.ip, payload_of(packet));
@@ -181,6 +201,8 @@ void parse_inbound(Packet& packet, const Snapshot& config, unsigned worker) {
   packet.address_number = *number;
   if (never_forwarded(packet.ip->source)) return packet.drop(Verdict::ipv4_source_refused);
   if (packet.ip->is_fragment()) return packet.drop(Verdict::fragment_unsupported);
+  if (config.pool_answers_echo && !packet.context.hairpin && is_echo_request(packet))
+    return packet.punt(Punt::host_ipv4, Verdict::router_declined);
   parse_transport(packet, false);
   if (packet.decided()) return;
   hand_over_unless(worker, config.policy.pool.owner(*number, packet.port), packet);

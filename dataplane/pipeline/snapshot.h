@@ -35,6 +35,7 @@ struct Snapshot {
     uint16_t mtu_bytes = 1500;
     uint16_t vlan = 0;
     std::optional<uint8_t> remark_dscp{};  // given to what comes from the internet
+    bool icmp_errors = true;               // whether what was refused is told there (RFC 5508 REQ-9)
     friend bool operator==(const Internet&, const Internet&) = default;
   } internet;
   struct Inside {  // NAT44
@@ -57,6 +58,7 @@ struct Snapshot {
     uint16_t tcp_mss_max = 1420;                    // 0: leave MSS alone
     uint8_t hop_limit = 64;                         // RFC 2473 §6.3
     DfPolicy df_policy{};
+    bool icmp_errors = true;                       // likewise, to hosts and B4s inside
     std::optional<uint8_t> encapsulation_limit{};  // RFC 2473 §4.1.1; none: no option
     std::optional<uint8_t> pipe_dscp{};            // of the outer header; none: uniform model (RFC 2983 §3)
 
@@ -74,6 +76,7 @@ struct Snapshot {
   std::vector<PassThrough> pass_through;
   unsigned workers = 1;
   bool hairpinning = true;
+  bool pool_answers_echo = false;  // from outside (RFC 1812 §4.3.3.6)
   // A flood of new flows must not starve established ones: a full burst, which says that more packets wait, opens at
   // most this many mappings. Where nothing waits there is no reason to refuse.
   unsigned opened_per_burst_max = 32;

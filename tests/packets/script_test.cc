@@ -114,6 +114,7 @@ const std::map<std::string, Setter> setters{
                                           {static_cast<uint16_t>(number(w.at(4)))},
                                           net::Protocol{static_cast<uint8_t>(number(w.at(5)))}});
      }},
+    {"answer-echo", [](Settings& s, const Words& w) { s.snapshot.pool_answers_echo = w.at(1) == "on"; }},
     {"budget",
      [](Settings& s, const Words& w) {
        set(s.snapshot.opened_per_burst_max, w);

@@ -216,6 +216,22 @@ TEST_F(Errors, DSL_042_are_rate_limited_side_by_side) {  // the fixture's router
   EXPECT_EQ(ask_inside(), Outcome::error_rate_limited) << "an hour saves no more than a burst";
 }
 
+TEST_F(Errors, ICM_018_switched_off_for_a_side_tells_it_only_what_is_too_big) {
+  const Ip6 header{.source = std::string(b4), .destination = std::string(aftr), .next = 253};
+  snapshot.softwire.icmp_errors = false;
+  for (const Punt punt : {Punt::ttl_expired, Punt::no_resources, Punt::protocol_unreachable})
+    EXPECT_EQ(handle_in_softwire(punt, outbound()), Outcome::error_switched_off);
+  EXPECT_EQ(bad_extension(header, Octets(8), 1, 6), Outcome::error_switched_off);
+  EXPECT_TRUE(sent.empty());
+  EXPECT_EQ(handle_in_softwire(Punt::too_big, outbound()), Outcome::error_sent);
+  EXPECT_EQ(inbound(Punt::ttl_expired, ipv4(to_pool(1), Octets(20))), Outcome::error_sent);
+  snapshot.softwire.icmp_errors = true;
+  snapshot.internet.icmp_errors = false;
+  EXPECT_EQ(handle_in_softwire(Punt::ttl_expired, outbound()), Outcome::error_sent);
+  EXPECT_EQ(inbound(Punt::ttl_expired, ipv4(to_pool(1), Octets(20))), Outcome::error_switched_off);
+  EXPECT_EQ(inbound(Punt::too_big, ipv4(to_pool(), Octets(20)), 1460), Outcome::error_sent);
+}
+
 TEST_F(Errors, a_rate_of_zero_sends_none_after_the_burst) {
   TokenBucket bucket(0, 1);
   EXPECT_TRUE(bucket.take(5));

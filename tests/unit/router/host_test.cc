@@ -37,6 +37,19 @@ TEST_F(Host, ICM_026_echo_to_the_internet_address_octet_by_octet) {
                                                                  "0000 2968 1234 0001 616263")}}));
 }
 
+TEST_F(Host, ICM_026_echo_to_a_pool_address_only_if_configured) {
+  const auto ping = [this] { return from_internet(ping4(remote, "192.0.2.5"), icmp(8, 0, 0x12340001, text("abc"))); };
+  EXPECT_EQ(ping(), Outcome::declined);
+  snapshot.pool_answers_echo = true;
+  EXPECT_EQ(ping(), Outcome::echo_answered);
+  const Ip4 reply{.source = "192.0.2.5", .destination = std::string(remote), .protocol = 1, .tos = 0xb8};
+  EXPECT_EQ(take_sent(),
+            (std::vector<Sent>{{Side::internet, ethernet(internet_gateway_mac, our_internet_mac, type_ipv4,
+                                                         ipv4(reply, icmp(0, 0, 0x12340001, text("abc"))))}}));
+  EXPECT_EQ(from_internet({.source = std::string(remote), .destination = "192.0.2.5"}, Octets(8)), Outcome::declined);
+  EXPECT_EQ(from_internet(ping4(remote, "192.0.2.200"), icmp(8, 0, 1, {})), Outcome::declined);
+}
+
 TEST_F(Host, echo_from_the_link_is_answered_to_its_station_and_not_by_way_of_the_gateway) {
   gateways.internet.forget();
   EXPECT_EQ(from_internet(ping4("198.51.100.7"), icmp(8, 0, 1, {}), neighbor_mac), Outcome::echo_answered);
