@@ -30,7 +30,8 @@ struct MssClamp {
 };
 
 enum class Filtering : uint8_t { endpoint_independent, address_dependent, address_and_port_dependent };  // RFC 4787 §5
-enum class DfPolicy : uint8_t { icmp, outer_fragment };  // RFC 2473 §7.2(a), RFC 6333 §6.3
+enum class DfPolicy : uint8_t { icmp, outer_fragment };       // RFC 2473 §7.2(a), RFC 6333 §6.3
+enum class UnsolicitedSyn : uint8_t { drop, icmp_after_6s };  // RFC 5382 REQ-4
 enum class LogLevel : uint8_t { debug, info, warning, error };
 enum class LogEvents : uint8_t { off, blocks };  // which records are kept (RFC 7768 §2)
 
@@ -119,6 +120,7 @@ struct Config {
     uint32_t tcp_established_s = 7440;  // RFC 5382 REQ-5
     uint32_t tcp_transitory_s = 240;
     uint32_t icmp_timeout_s = 60;  // RFC 5508 REQ-2
+    UnsolicitedSyn unsolicited_syn = UnsolicitedSyn::drop;
     std::vector<pipeline::PassThrough> pass_through;
   } nat;
 

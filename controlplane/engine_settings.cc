@@ -78,6 +78,7 @@ pipeline::Snapshot snapshot_of(const Config& config, const Macs& macs) {
                        mss_max(config.softwire.tcp_mss_clamp, config.softwire.mtu_bytes - ipv6_bytes - limit_bytes),
                        static_cast<uint8_t>(config.softwire.hop_limit)};
   snapshot.policy = policy_of(config);
+  snapshot.answer_unsolicited_syns = config.nat.unsolicited_syn == UnsolicitedSyn::icmp_after_6s;
   snapshot.pass_through = config.nat.pass_through;
   snapshot.internet.icmp_errors = config.internet.icmp_errors;
   snapshot.softwire.icmp_errors = config.softwire.icmp_errors;

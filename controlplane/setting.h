@@ -20,8 +20,8 @@ enum class Reload : uint8_t { live, restart };
 // host bits, a list of prefixes must have none; a list is a key that may be repeated.
 using Field =
     std::variant<uint32_t*, bool*, std::string*, net::Ipv4*, net::Ipv6*, net::Ipv4Prefix*, net::Ipv6Prefix*, PortRange*,
-                 MssClamp*, OptionalOctet*, DscpModel*, DfPolicy*, Filtering*, LogLevel*, LogTarget*, LogEvents*,
-                 std::optional<LogTarget>*, std::vector<net::Ipv6>*, std::vector<net::Ipv4Prefix>*,
+                 MssClamp*, OptionalOctet*, DscpModel*, DfPolicy*, UnsolicitedSyn*, Filtering*, LogLevel*, LogTarget*,
+                 LogEvents*, std::optional<LogTarget>*, std::vector<net::Ipv6>*, std::vector<net::Ipv4Prefix>*,
                  std::vector<net::Ipv6Prefix>*, std::vector<pipeline::PassThrough>*>;
 
 struct Setting {

@@ -324,6 +324,11 @@ constexpr Setting setting_rows[] = {
      .reload = Reload::live},
 
     {.section = "nat",
+     .key = "unsolicited-syn",
+     .help = "Connection attempts from outside for nobody: dropped, or answered after six seconds (RFC 5382 REQ-4).",
+     .field = [](Config& c) -> Field { return &c.nat.unsolicited_syn; },
+     .reload = Reload::live},
+    {.section = "nat",
      .key = "pass-through",
      .help = "Tunnelled but not translated: B4, inside address, destination it may talk to, and protocol.",
      .field = [](Config& c) -> Field { return &c.nat.pass_through; },

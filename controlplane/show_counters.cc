@@ -56,6 +56,7 @@ void add_packet_counters(CounterRows& rows, const Aftr& aftr) {
   rows.add("hairpinned", "from one mapping to another", &Counters::hairpinned);
   rows.add("passed_through", "tunnelled but not translated (nat.pass-through)", &Counters::passed_through);
   rows.add("fragments_made", "IPv6 fragments beyond the first", &Counters::fragments_made);
+  rows.add("syns_released", "held connection attempts to be answered", &Counters::syns_released);
   rows.add("injected", "sent by the router itself", &Counters::injected);
   rows.add("handed_out", "to another worker", &Counters::handed_out);
   rows.add("handed_in", "taken from another worker", &Counters::handed_in);

@@ -165,6 +165,9 @@ constexpr Word<Filtering> words<Filtering>[] = {{"endpoint-independent", Filteri
 template <>
 constexpr Word<DfPolicy> words<DfPolicy>[] = {{"icmp", DfPolicy::icmp}, {"outer-fragment", DfPolicy::outer_fragment}};
 template <>
+constexpr Word<UnsolicitedSyn> words<UnsolicitedSyn>[] = {{"drop", UnsolicitedSyn::drop},
+                                                          {"icmp-after-6s", UnsolicitedSyn::icmp_after_6s}};
+template <>
 constexpr Word<LogLevel> words<LogLevel>[] = {
     {"debug", LogLevel::debug}, {"info", LogLevel::info}, {"warning", LogLevel::warning}, {"error", LogLevel::error}};
 template <>

@@ -17,6 +17,8 @@ IcmpError error_for(const Context& context) {
       return {net::icmp::unreachable, net::icmp::host_unreachable};
     case pipeline::Punt::bad_extension:
       return {net::icmpv6::parameter_problem, context.code, context.pointer};
+    case pipeline::Punt::unsolicited_syn:
+      return {net::icmp::unreachable, net::icmp::port_unreachable};
     case pipeline::Punt::tunnel_error:
       return {net::icmp::unreachable, context.code, context.mtu};
     default:
@@ -38,7 +40,9 @@ Outcome Router::on_punted_for_error(const Arrival& arrival) {
     return packet ? send_error(arrival, *packet, error_for(context)) : Outcome::malformed;
   }
   const Bytes bytes = from(arrival.frame, context.hairpin ? 0 : context.l3_offset);
-  const auto packet = context.punt == pipeline::Punt::tunnel_error ? view_quoted_ipv4(bytes) : view_ipv4(bytes);
+  const bool cut_short =
+      context.punt == pipeline::Punt::tunnel_error || context.punt == pipeline::Punt::unsolicited_syn;
+  const auto packet = cut_short ? view_quoted_ipv4(bytes) : view_ipv4(bytes);
   return packet ? send_error(arrival, *packet, error_for(context)) : Outcome::malformed;
 }
 

@@ -33,7 +33,8 @@ Outcome Router::on_ipv4(const Arrival& arrival) {
   const bool subscriber_asks = in_softwire || arrival.context.side == Side::inside;
   const bool pcp_only = subscriber_asks && header.destination == pcp_anycast_ipv4;
   if (!in_softwire && arrival.context.side == Side::access) return Outcome::declined;
-  const bool pool_echo = arrival.context.side == Side::internet && snapshot_->pool_answers_echo && packet->protocol() == net::Protocol::icmp &&
+  const bool pool_echo = arrival.context.side == Side::internet && snapshot_->pool_answers_echo &&
+                         packet->protocol() == net::Protocol::icmp &&
                          snapshot_->policy.pool.number_of(header.destination);
   if (!is_own(header.destination, in_softwire) && !pcp_only && !pool_echo) return Outcome::declined;
   if (arrival.group_addressed() || !is_single_host(header.source) || is_own(header.source, in_softwire))

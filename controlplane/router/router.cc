@@ -73,6 +73,7 @@ Outcome Router::dispatch(const Arrival& arrival) {
     case pipeline::Punt::protocol_unreachable:
     case pipeline::Punt::bad_extension:
     case pipeline::Punt::tunnel_error:
+    case pipeline::Punt::unsolicited_syn:
       return on_punted_for_error(arrival);
   }
   return Outcome::declined;

@@ -82,6 +82,7 @@ bool WorkerThread::round() {
   if (phase_.load(std::memory_order_relaxed) == Phase::running)
     for (const Side side : sides) work += receive(side, now_s);
   work += take_handed_over(now_s);
+  work += process_due(now_s);
   work += worker_.shard().expire(now_s, expired_per_round_max);
   return work > 0;
 }
@@ -135,6 +136,13 @@ size_t WorkerThread::take_handed_over(uint32_t now_s) {
   worker_.counters().handed_in.add(count);
   process(now_s);
   return count;
+}
+
+// What waited, with nothing new to come with it.
+size_t WorkerThread::process_due(uint32_t now_s) {
+  if (!worker_.due(now_s)) return 0;
+  process(now_s);
+  return 1;
 }
 
 // Frames that need no processing: the control thread's, and other workers' without a transmit queue, which counted them

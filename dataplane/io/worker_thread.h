@@ -88,6 +88,7 @@ class WorkerThread {
   size_t execute_commands(uint32_t now_s);
   size_t receive(pipeline::Side side, uint32_t now_s);
   size_t take_handed_over(uint32_t now_s);
+  size_t process_due(uint32_t now_s);
   size_t take_for_transmission(pipeline::Side side);
   bool make_linear(rte_mbuf& frame, pipeline::Side side);
   void process(uint32_t now_s);

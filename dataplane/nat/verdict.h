@@ -31,6 +31,7 @@ namespace portolan::nat {
   X(source_route_refused, "outbound ICMP with a source route, its own or quoted: it would show inside addresses")      \
   X(bad_icmp_checksum, "ICMP error with a wrong checksum")                                                             \
   X(no_mapping, "inbound, no mapping")                                                                                 \
+  X(syn_held, "TCP SYN for nobody, answered in six seconds unless the inside opens the same connection")               \
   X(not_a_syn, "outbound TCP segment without a mapping that opens none (RFC 7857 2)")                                  \
   X(budget_spent, "new mapping refused: the burst had opened its share already")                                       \
   X(subscribers_full, "new mapping refused: no room for another subscriber")                                           \

@@ -1,5 +1,5 @@
 // What one worker counts. Every packet that came in is in exactly one of the ways out:
-//   received + handed_in + injected + fragments_made = sent + punted + handed_out + Σ dropped
+//   received + handed_in + injected + fragments_made + syns_released = sent + punted + handed_out + Σ dropped
 #pragma once
 
 #include "dataplane/nat/counter.h"
@@ -14,7 +14,7 @@ struct alignas(64) SideCounters {
 struct WorkerCounters {                        // writer: the worker; readers: anyone
   std::array<SideCounters, side_count> sides;  // by Side
   std::array<nat::Counter, punt_count> punted;
-  nat::Counter handed_in, handed_out, injected, fragments_made;
+  nat::Counter handed_in, handed_out, injected, fragments_made, syns_released;
   nat::Counter translated_outbound, translated_inbound, hairpinned, passed_through;  // of those sent or handed over
   nat::VerdictCounters dropped;
   nat::VerdictCounters punted_for;  // of those punted: what would have dropped them, so that refusals can be told apart

@@ -40,14 +40,15 @@ void HeldSyns::forget(const net::Endpoint& here, const net::Endpoint& there) {
   if (Held* const place = find({here, there}); place != nullptr && place->in_use) place->answered = true;
 }
 
-std::span<const uint8_t> HeldSyns::take(uint32_t now_s) {
-  while (due(now_s)) {
-    Held& held = held_[turns_[oldest_++ & (turns_.size() - 1)]];
-    --count_;
-    held.in_use = false;
-    if (!held.answered) return {held.octets.data(), held.bytes};
-  }
+std::span<const uint8_t> HeldSyns::due(uint32_t now_s) {
+  for (; any_due(now_s); pop())
+    if (!oldest().answered) return {oldest().octets.data(), oldest().bytes};
   return {};
+}
+
+void HeldSyns::pop() {
+  held_[turns_[oldest_++ & (turns_.size() - 1)]].in_use = false;
+  --count_;
 }
 
 }  // namespace portolan::pipeline

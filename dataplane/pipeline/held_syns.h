@@ -25,9 +25,10 @@ class HeldSyns {
   bool hold(const net::Ipv4Header& ip, net::Port from, net::Port to, uint32_t now_s);
   // The inside, seen from outside as `here`, opens a connection to `there`.
   void forget(const net::Endpoint& here, const net::Endpoint& there);
-  [[nodiscard]] bool due(uint32_t now_s) const { return count_ > 0 && at(oldest_).due_s <= now_s; }
-  // The octets to quote of one that is due and still to be answered, until the next call; empty if there is none.
-  std::span<const uint8_t> take(uint32_t now_s);
+  [[nodiscard]] bool any_due(uint32_t now_s) const { return count_ > 0 && oldest().due_s <= now_s; }
+  // The octets to quote of the first that is due and still to be answered, valid until pop(); empty if there is none.
+  std::span<const uint8_t> due(uint32_t now_s);
+  void pop();
 
  private:
   struct Connection {
@@ -45,7 +46,7 @@ class HeldSyns {
   static constexpr size_t bucket_size = 8;
 
   Held* find(const Connection& connection);
-  [[nodiscard]] const Held& at(size_t turn) const { return held_[turns_[turn & (turns_.size() - 1)]]; }
+  [[nodiscard]] const Held& oldest() const { return held_[turns_[oldest_ & (turns_.size() - 1)]]; }
 
   nat::Hasher hash_;
   std::vector<Held> held_;       // buckets of eight, by the connection

@@ -30,18 +30,19 @@ constexpr std::string_view to_text(Side side) {
 enum class Fate : uint8_t { undecided, send, punt, hand_over, drop };
 
 // Why a packet goes to the control thread. One enumerator = one counter = one help text.
-#define PORTOLAN_PUNTS(X)                                                                                    \
-  X(arp, "ARP")                                                                                              \
-  X(host_ipv6, "IPv6 for the router itself: neighbour discovery, echo, PCP, errors")                         \
-  X(host_ipv4, "IPv4 for the router itself")                                                                 \
-  X(host_softwire, "IPv4 inside a softwire for the AFTR itself: echo to 192.0.0.1, PCP")                     \
-  X(ttl_expired, "TTL 1 on arrival: answered with ICMP 11/0")                                                \
-  X(too_big, "larger than the way out with DF set: answered with ICMP 3/4")                                  \
-  X(no_resources, "new mapping refused for want of ports or room: answered with ICMP 3/1 (RFC 6888 REQ-11)") \
-  X(protocol_unreachable, "transport protocol not translated: answered with ICMP 3/2")                       \
-  X(bad_extension, "IPv6 header or option not understood: answered with ICMPv6 Parameter Problem")           \
-  X(tunnel_error,                                                                                            \
-    "ICMPv6 error about a tunnel packet: passed on as ICMP to the sender of what it carried (RFC 2473 "      \
+#define PORTOLAN_PUNTS(X)                                                                                           \
+  X(arp, "ARP")                                                                                                     \
+  X(host_ipv6, "IPv6 for the router itself: neighbour discovery, echo, PCP, errors")                                \
+  X(host_ipv4, "IPv4 for the router itself")                                                                        \
+  X(host_softwire, "IPv4 inside a softwire for the AFTR itself: echo to 192.0.0.1, PCP")                            \
+  X(ttl_expired, "TTL 1 on arrival: answered with ICMP 11/0")                                                       \
+  X(too_big, "larger than the way out with DF set: answered with ICMP 3/4")                                         \
+  X(no_resources, "new mapping refused for want of ports or room: answered with ICMP 3/1 (RFC 6888 REQ-11)")        \
+  X(protocol_unreachable, "transport protocol not translated: answered with ICMP 3/2")                              \
+  X(bad_extension, "IPv6 header or option not understood: answered with ICMPv6 Parameter Problem")                  \
+  X(unsolicited_syn, "TCP SYN from outside for nobody, after six seconds: answered with ICMP 3/3 (RFC 5382 REQ-4)") \
+  X(tunnel_error,                                                                                                   \
+    "ICMPv6 error about a tunnel packet: passed on as ICMP to the sender of what it carried (RFC 2473 "             \
     "8)")
 
 enum class Punt : uint8_t {

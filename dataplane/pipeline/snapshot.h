@@ -76,7 +76,8 @@ struct Snapshot {
   std::vector<PassThrough> pass_through;
   unsigned workers = 1;
   bool hairpinning = true;
-  bool pool_answers_echo = false;  // from outside (RFC 1812 §4.3.3.6)
+  bool answer_unsolicited_syns = false;  // RFC 5382 REQ-4
+  bool pool_answers_echo = false;        // from outside (RFC 1812 §4.3.3.6)
   // A flood of new flows must not starve established ones: a full burst, which says that more packets wait, opens at
   // most this many mappings. Where nothing waits there is no reason to refuse.
   unsigned opened_per_burst_max = 32;

@@ -95,6 +95,7 @@ void Worker::process(Burst& burst, uint32_t now_s) {
   for (size_t i = 0; i < burst.count; ++i)
     if (Packet& packet = burst.packets[i]; !packet.decided()) translate_inbound(burst, packet, now_s);
   counters_.fragments_made.add(burst.fragment_count);
+  answer_due_syns(burst, now_s);
 }
 
 void Worker::parse(Burst& burst, uint32_t now_s) {
@@ -229,6 +230,7 @@ void Worker::translate_outbound(Burst& burst, Packet& packet, uint32_t now_s) {
     shard_.saw_outbound(packet.mapping, packet.context.b4, packet.softwire, now_s);
   const nat::Mapping& mapping = shard_[packet.mapping];
   if (hairpins) packet.context.sent_from = mapping.inside(), packet.context.sent_tos = ip.tos;
+  if ((flags & net::tcp_syn) != 0) held_syns_.forget(mapping.outside(), remote_of(packet, true));
   const bool pipe = snapshot_->softwire.pipe_dscp.has_value();
   rewrite_outbound(packet, mapping, decapsulated_tos(ip.tos, packet.outer_class, pipe));
   if (!ip.is_atomic()) set_identification(ip, identifications_.next(ip.source, ip.destination, packet.protocol));
@@ -258,7 +260,7 @@ void Worker::hairpin(Packet& packet) {
 }
 
 void Worker::translate_inbound(Burst& burst, Packet& packet, uint32_t now_s) {
-  if (packet.mapping == nat::null_mapping) return packet.drop(Verdict::no_mapping);
+  if (packet.mapping == nat::null_mapping) return refuse_inbound(packet, Verdict::no_mapping, now_s);
   const nat::Mapping& mapping = shard_[packet.mapping];
   const uint16_t mtu_bytes = path_mtu(packet, mapping.b4, now_s);
   if (!may_enter_softwire(packet, mtu_bytes)) return;

@@ -6,6 +6,7 @@
 
 #include "dataplane/nat/shard.h"
 #include "dataplane/pipeline/counters.h"
+#include "dataplane/pipeline/held_syns.h"
 #include "dataplane/pipeline/identification.h"
 #include "dataplane/pipeline/packet.h"
 #include "dataplane/pipeline/path_mtu.h"
@@ -29,6 +30,8 @@ class Worker {
   // device's; counted here) or from another worker (context as it was handed over, which tells them apart). now_s:
   // seconds of the shard's clock.
   void process(Burst& burst, uint32_t now_s);
+  // Whether an empty burst should be processed: something that waited is due.
+  [[nodiscard]] bool due(uint32_t now_s) const { return held_syns_.any_due(now_s); }
 
   [[nodiscard]] unsigned index() const { return index_; }
   WorkerCounters& counters() { return counters_; }
@@ -53,6 +56,8 @@ class Worker {
   [[nodiscard]] uint16_t path_mtu(const Packet& packet, const net::Ipv6& b4, uint32_t now_s) const;
   bool may_enter_softwire(Packet& packet, uint16_t mtu_bytes) const;
   void send_into_softwire(Burst& burst, Packet& packet, uint8_t softwire, const net::Ipv6& b4, uint16_t mtu_bytes);
+  void refuse_inbound(Packet& packet, nat::Verdict verdict, uint32_t now_s);  // unsolicited.cc
+  void answer_due_syns(Burst& burst, uint32_t now_s);
   void take_tunnel_error(Packet& packet, uint32_t now_s);  // tunnel_error.cc
   void translate_inbound(Burst& burst, Packet& packet, uint32_t now_s);
   [[nodiscard]] nat::OutboundKey key_of(const Packet& packet) const;
@@ -61,6 +66,7 @@ class Worker {
   WorkerCounters counters_;
   Identifications identifications_;
   PathMtus path_mtus_;
+  HeldSyns held_syns_;
 };
 
 }  // namespace portolan::pipeline

@@ -115,7 +115,7 @@ class LabTest(unittest.TestCase):
         def difference():
             counters = {row["counter"]: row["value"] for row in cls.lab.ctl_json("show counters all")}
             into = sum(counters[name] for name in ("access_received", "internet_received", "injected", "handed_in",
-                                                   "fragments_made"))
+                                                   "fragments_made", "syns_released"))
             out = sum(counters[name] for name in ("access_sent", "internet_sent", "handed_out"))
             return into - out - sum(counters[name] for name in counters if name.startswith(("punt_", "drop_")))
         labs.wait_for("every packet to be accounted for", lambda: difference() == 0)

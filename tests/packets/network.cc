@@ -26,7 +26,8 @@ uint64_t out_of(const pipeline::WorkerCounters& counters) {
 }
 
 uint64_t into(const pipeline::WorkerCounters& counters) {
-  uint64_t in = counters.handed_in.read() + counters.injected.read() + counters.fragments_made.read();
+  uint64_t in = counters.handed_in.read() + counters.injected.read() + counters.fragments_made.read() +
+                counters.syns_released.read();
   for (const auto& side : counters.sides) in += side.received.read();
   return in;
 }
@@ -142,8 +143,12 @@ void Network::judge_checksums(const Packet& packet) {
     checksum_faults_ += fault + " of a packet that came in as " + hex(in) + "\n";
 }
 
-void Network::expire(uint32_t now_s) {
+std::vector<Outcome> Network::expire(uint32_t now_s) {
   for (const auto& shard : shards_) shard->expire(now_s, ~uint32_t{0});
+  std::vector<Outcome> outcomes;
+  for (unsigned worker = 0; worker < settings_.workers; ++worker)
+    if (workers_[worker]->due(now_s)) process(worker, {}, now_s, outcomes);
+  return outcomes;
 }
 
 nat::CommandResult Network::execute(const nat::Command& command, uint32_t now_s) {
@@ -174,6 +179,7 @@ std::map<std::string, uint64_t> Network::counters() const {
     sums["outbound"] += counters.translated_outbound.read();
     sums["inbound"] += counters.translated_inbound.read();
     sums["hairpinned"] += counters.hairpinned.read();
+    sums["released"] += counters.syns_released.read();
     sums["passed"] += counters.passed_through.read();
     sums["fragments_made"] += counters.fragments_made.read();
     sums["opened"] += worker->shard().counters().opened.read();

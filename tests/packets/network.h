@@ -38,7 +38,8 @@ class Network : public pipeline::Buffers {
 
   // One burst to one worker from the device of that side, and everything that follows from it.
   std::vector<Outcome> deliver(unsigned worker, pipeline::Side side, const std::vector<Bytes>& frames, uint32_t now_s);
-  void expire(uint32_t now_s);
+  // Time passes: mappings end, and what waited is done with.
+  std::vector<Outcome> expire(uint32_t now_s);
   nat::CommandResult execute(const nat::Command& command, uint32_t now_s);
 
   // What contradicts counters.h's law, checksum_law.h or the audit; empty if nothing does.

@@ -7,7 +7,7 @@
 //   drop VERDICT / punt REASON [mtu N] [pointer N] [code N] [about IPV4] / nothing
 //   counters NAME N…                   all others must be 0
 //   check $x in A-B | $x == $y | $x != $y | mappings N
-//   pcp B4 ADDRESS:PORT udp|tcp LIFETIME [$a:$p]
+//   pcp B4 ADDRESS:PORT udp|tcp LIFETIME [$a:$p | A:P, the one asked for]
 //
 // Whatever leaves must be expected before the next comes in. At the end the counters' law and the audit must hold.
 #include <algorithm>
@@ -114,6 +114,7 @@ const std::map<std::string, Setter> setters{
                                           {static_cast<uint16_t>(number(w.at(4)))},
                                           net::Protocol{static_cast<uint8_t>(number(w.at(5)))}});
      }},
+    {"answer-syns", [](Settings& s, const Words& w) { s.snapshot.answer_unsolicited_syns = w.at(1) == "on"; }},
     {"answer-echo", [](Settings& s, const Words& w) { s.snapshot.pool_answers_echo = w.at(1) == "on"; }},
     {"budget",
      [](Settings& s, const Words& w) {
@@ -194,7 +195,8 @@ class Run {
   void advance(uint32_t seconds) {
     if (seconds == 0) return;
     now_s_ += seconds;
-    network_.expire(now_s_);
+    expect_nothing();
+    outcomes_ = network_.expire(now_s_);
   }
 
   Outcome next() {
@@ -270,9 +272,12 @@ class Run {
     command.key = {net::masked(command.b4, 56), inside.address, inside.port,
                    words.at(3) == "tcp" ? net::Protocol::tcp : net::Protocol::udp, 0};
     command.lifetime_s = number(words.at(4));
+    const bool asks = words.size() > 5 && words[5][0] != '$';
+    if (asks) command.suggested = net::parse_endpoint(words[5]).value();
     const auto result = network_.execute(command, now_s_);
     ASSERT_EQ(result.status, nat::CommandResult::Status::done);
-    if (words.size() < 6) return;
+    EXPECT_TRUE(!asks || result.outside == command.suggested);
+    if (words.size() < 6 || asks) return;
     const auto colon = words[5].find(':');
     variables_[words[5].substr(0, colon)] = result.outside.address.bits;
     variables_[words[5].substr(colon + 1)] = result.outside.port.number;

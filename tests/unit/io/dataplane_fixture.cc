@@ -160,9 +160,10 @@ uint64_t Bench::dropped(nat::Verdict verdict) const {
 }
 
 int64_t Bench::on_their_way() const {
-  const uint64_t in = received() + total([](const auto& c) {
-                        return c.handed_in.read() + c.injected.read() + c.fragments_made.read();
-                      });
+  const uint64_t in =
+      received() + total([](const auto& c) {
+        return c.handed_in.read() + c.injected.read() + c.fragments_made.read() + c.syns_released.read();
+      });
   return static_cast<int64_t>(in - (sent_packets() + punted() + handed_out() + dropped()));
 }
 

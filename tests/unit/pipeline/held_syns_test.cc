@@ -27,9 +27,10 @@ bool hold(HeldSyns& held, uint16_t from, uint16_t to, uint32_t now_s) {
 // The remote ports of all that are due.
 std::vector<unsigned> take(HeldSyns& held, uint32_t now_s) {
   std::vector<unsigned> ports;
-  for (auto octets = held.take(now_s); !octets.empty(); octets = held.take(now_s)) {
+  for (auto octets = held.due(now_s); !octets.empty(); octets = held.due(now_s)) {
     EXPECT_EQ(octets.size(), 28U);
     ports.push_back(net::header_at<net::TcpHeader>(octets.data() + 20).source.number);
+    held.pop();
   }
   return ports;
 }
@@ -41,12 +42,12 @@ TEST(HeldSyns, TCP_005_each_waits_more_than_six_seconds_in_its_turn) {
   EXPECT_TRUE(hold(held, 1, 80, 100));
   EXPECT_TRUE(hold(held, 2, 80, 101));
   EXPECT_EQ(take(held, 106), Ports{});
-  EXPECT_FALSE(held.due(106));
-  EXPECT_TRUE(held.due(107));
+  EXPECT_FALSE(held.any_due(106));
+  EXPECT_TRUE(held.any_due(107));
   EXPECT_EQ(take(held, 107), Ports{1});
   EXPECT_EQ(take(held, 107), Ports{});
   EXPECT_EQ(take(held, 1000), Ports{2});
-  EXPECT_FALSE(held.due(10'000));
+  EXPECT_FALSE(held.any_due(10'000));
 }
 
 TEST(HeldSyns, TCP_005_one_sent_again_waits_no_longer_and_is_answered_once) {
@@ -84,7 +85,7 @@ TEST(HeldSyns, keeps_header_options_and_eight_octets) {
   octets[0] = 0x4f;
   const auto& ip = net::header_at<net::Ipv4Header>(octets.data());
   EXPECT_TRUE(held.hold(ip, {1}, {2}, 0));
-  EXPECT_EQ(held.take(7).size(), 68U);
+  EXPECT_EQ(held.due(7).size(), 68U);
 }
 
 }  // namespace

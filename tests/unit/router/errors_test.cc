@@ -216,6 +216,18 @@ TEST_F(Errors, DSL_042_are_rate_limited_side_by_side) {  // the fixture's router
   EXPECT_EQ(ask_inside(), Outcome::error_rate_limited) << "an hour saves no more than a burst";
 }
 
+TEST_F(Errors, TCP_007_a_connection_attempt_for_nobody_gets_port_unreachable) {
+  const Ip4 header{.source = std::string(remote), .destination = "192.0.2.5", .protocol = 6};
+  const Octets whole = ipv4(header, hex("0fa0 0050 01020304 00000000 5002 4000 0000 0000"));
+  const Octets kept(whole.begin(), whole.begin() + 28);
+  Context context;
+  context.side = Side::internet, context.punt = Punt::unsolicited_syn;
+  EXPECT_EQ(handle(kept, context), Outcome::error_sent);
+  const Ip4 error{.source = std::string(our_ipv4), .destination = std::string(remote), .protocol = 1};
+  EXPECT_EQ(take_sent(), (std::vector<Sent>{{Side::internet, ethernet(internet_gateway_mac, our_internet_mac, type_ipv4,
+                                                                      ipv4(error, icmp(3, 3, 0, kept)))}}));
+}
+
 TEST_F(Errors, ICM_018_switched_off_for_a_side_tells_it_only_what_is_too_big) {
   const Ip6 header{.source = std::string(b4), .destination = std::string(aftr), .next = 253};
   snapshot.softwire.icmp_errors = false;
