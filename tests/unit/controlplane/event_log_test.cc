@@ -42,6 +42,7 @@ class EventLogTest : public testing::Test {
   }
 };
 
+// Also shows CGN-024, CGN-031, DSL-073, LOG-002.
 TEST_F(EventLogTest, LOG_011_DSL_063_DSL_064_a_block_is_one_record_with_all_its_fields) {
   nat::Event event;
   event.kind = nat::Event::Kind::block_allocated;
