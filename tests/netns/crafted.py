@@ -114,10 +114,14 @@ class LabTest(unittest.TestCase):
         """Every packet that came in went one way out: counters.h's law, once no packet is under way."""
         def difference():
             counters = {row["counter"]: row["value"] for row in cls.lab.ctl_json("show counters all")}
-            into = sum(counters[name] for name in ("access_received", "internet_received", "injected", "handed_in",
-                                                   "fragments_made", "syns_released"))
-            out = sum(counters[name] for name in ("access_sent", "internet_sent", "handed_out"))
-            return into - out - sum(counters[name] for name in counters if name.startswith(("punt_", "drop_")))
+
+            def of(*names):
+                return sum(counters.get(name, 0) for name in names)
+
+            into = of("access_received", "internet_received", "inside_received", "injected", "handed_in", "fragments_made",
+                      "fragments_reassembled", "syns_released")
+            out = of("access_sent", "internet_sent", "inside_sent", "handed_out", "fragments_joined", "fragments_waiting")
+            return into - out - of(*(name for name in counters if name.startswith(("punt_", "drop_"))))
         labs.wait_for("every packet to be accounted for", lambda: difference() == 0)
         super().tearDownClass()
 
