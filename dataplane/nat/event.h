@@ -9,6 +9,7 @@
 #include <span>
 
 #include "dataplane/nat/counter.h"
+#include "dataplane/nat/verdict.h"
 #include "dataplane/net/types.h"
 
 namespace portolan::nat {
@@ -17,13 +18,18 @@ struct Event {
   enum class Kind : uint8_t {
     block_allocated,  // subscriber, address, ports
     block_released,   // the same
+    quota,            // subscriber, verdict; protocol: a new mapping or session was refused; once a minute at most
+    b4_moved,         // subscriber, b4
+    b4_conflict,      // subscriber, b4: refused, for another is served (RFC 7785 §5); once a minute at most
     audit_fault,      // fault, record; address, ports and protocol of the record if it has them
   };
   Kind kind{};
   net::Protocol protocol{};
-  uint16_t fault = 0;     // AuditFault
-  uint32_t time_s = 0;    // of the shard's clock
-  net::Ipv6 subscriber;   // masked prefix
+  uint16_t fault = 0;    // AuditFault
+  uint32_t time_s = 0;   // of the shard's clock
+  net::Ipv6 subscriber;  // masked prefix
+  net::Ipv6 b4;
+  Verdict verdict{};
   net::Ipv4 address;      // outside
   net::Port first, last;  // outside ports, both included
   uint32_t record = 0;

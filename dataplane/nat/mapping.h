@@ -29,8 +29,9 @@ struct alignas(64) Mapping {
   static constexpr uint8_t explicit_life = 2;  // made or renewed by PCP: lives until `expiry` at least
   static constexpr uint8_t implicit_life = 4;  // outbound traffic was seen: lives its idle time
   static constexpr uint8_t held = 8;           // ended; the port rests until `expiry` (RFC 6888 REQ-8)
-  static constexpr uint8_t many_remotes = 16;  // TCP with several remotes: never shortened by one of them closing
+  static constexpr uint8_t many_remotes = 16;  // they are in the session table; first_remote and tcp_state are unused
   static constexpr uint8_t plain = 32;         // NAT44: no softwire; `b4` is the inside address, IPv4-mapped
+  static constexpr uint8_t untracked = 64;     // TCP with a remote that found no session: never shortened by any
 
   net::Ipv6 b4;  // last seen, for the way back
   net::Ipv4 inside_address;

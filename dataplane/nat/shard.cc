@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 
-#include "dataplane/nat/tcp_state.h"
 #include "dataplane/net/checksum.h"
 
 namespace portolan::nat {
@@ -18,6 +17,11 @@ std::array<uint64_t, 2> mask_words(unsigned length) {
 
 constexpr net::Endpoint none{};
 
+bool is_quota(Verdict verdict) {
+  return verdict == Verdict::over_quota || verdict == Verdict::mapping_limit || verdict == Verdict::mapping_rate ||
+         verdict == Verdict::session_limit;
+}
+
 }  // namespace
 
 net::Result<std::unique_ptr<Shard>, std::string> Shard::open(ShardSettings settings, uint32_t now_s) {
@@ -26,13 +30,16 @@ net::Result<std::unique_ptr<Shard>, std::string> Shard::open(ShardSettings setti
       static_cast<uint32_t>(std::min<uint64_t>(Slab::capacity_max, uint64_t{settings.mappings_max} * 5 / 4 + 1));
   auto slab = Slab::open(settings.slab_path, capacity);
   if (!slab) return tl::unexpected(slab.error());
-  return std::unique_ptr<Shard>(new Shard(std::move(settings), std::move(*slab), now_s));
+  auto sessions = SessionSlab::open(settings.sessions_path, settings.sessions_max + 1);
+  if (!sessions) return tl::unexpected(sessions.error());
+  return std::unique_ptr<Shard>(new Shard(std::move(settings), std::move(*slab), std::move(*sessions), now_s));
 }
 
-Shard::Shard(ShardSettings settings, Slab slab, uint32_t now_s)
+Shard::Shard(ShardSettings settings, Slab slab, SessionSlab sessions, uint32_t now_s)
     : settings_(std::move(settings)),
       policy_(&settings_.policy),
       slab_(std::move(slab)),
+      sessions_(std::move(sessions), slab_.capacity(), hash_),
       subscribers_(settings_.subscribers_max, hash_),
       blocks_(policy().pool.local_count(settings_.worker), policy().pool.local_ports(settings_.worker),
               policy().pool.block_ports()),
@@ -68,6 +75,7 @@ MappingIndex Shard::find_inbound(uint32_t address_number, net::Protocol protocol
 
 net::Result<MappingIndex, Verdict> Shard::open_mapping(const OutboundKey& key, uint32_t hash, const net::Ipv6& b4,
                                                        uint8_t softwire, net::Endpoint remote, uint32_t now_s) {
+  now_s_ = now_s;
   Wanted wanted;
   wanted.b4 = b4;
   wanted.softwire = softwire;
@@ -76,47 +84,6 @@ net::Result<MappingIndex, Verdict> Shard::open_mapping(const OutboundKey& key, u
   auto made = make(key, hash, wanted, now_s);
   if (made) counters_.opened.add();
   return made;
-}
-
-void Shard::saw_outbound(MappingIndex index, const net::Ipv6& b4, uint8_t softwire, uint32_t now_s) {
-  const Mapping& mapping = slab_[index];
-  // After both FINs the transitory time runs out whatever is retransmitted (RFC 7857 §2, RFC 6146 §3.5.2.2).
-  const bool is_over = mapping.tcp_state == TcpState::both_fin && !mapping.has(Mapping::many_remotes);
-  if (mapping.last_seen_s != now_s && !is_over) slab_.set(index, &Mapping::last_seen_s, now_s);
-  if (mapping.has(Mapping::implicit_life) && mapping.softwire == softwire && mapping.b4 == b4) return;
-  Mapping changed = mapping;
-  changed.flags |= Mapping::implicit_life;
-  changed.softwire = softwire;
-  changed.b4 = b4;
-  slab_.write(index, changed);
-}
-
-void Shard::saw_tcp(MappingIndex index, net::Endpoint remote, bool outbound, uint8_t tcp_flags, uint32_t now_s) {
-  const Mapping& mapping = slab_[index];
-  if (mapping.first_remote != remote) {
-    if (mapping.has(Mapping::many_remotes)) return;
-    Mapping changed = mapping;
-    const bool first_is_over = mapping.first_remote == none || mapping.tcp_state == TcpState::none ||
-                               mapping.tcp_state == TcpState::both_fin || mapping.tcp_state == TcpState::trans;
-    if (first_is_over && (tcp_flags & net::tcp_syn) != 0) {
-      changed.first_remote = remote;
-      changed.tcp_state = after(TcpState::none, outbound, tcp_flags);
-    } else if (outbound) {
-      // One record holds one connection's state. With a second one beside it, the longer timeout is the safe one.
-      changed.flags |= Mapping::many_remotes;
-    } else {
-      return;  // a stranger's segment changes nothing
-    }
-    slab_.write(index, changed);
-    return;
-  }
-  const TcpState next = after(mapping.tcp_state, outbound, tcp_flags);
-  if (next == mapping.tcp_state) return;
-  const bool ends_sooner = is_transitory(next) && !is_transitory(mapping.tcp_state);
-  slab_.set(index, &Mapping::tcp_state, next);
-  if (!ends_sooner) return;
-  slab_.set(index, &Mapping::last_seen_s, now_s);  // the transitory time counts from the segment that ended it
-  relink(index);
 }
 
 // Making mappings: a subscriber, a port in his blocks, a record, its place in the indexes; all of it or nothing.
@@ -129,8 +96,9 @@ net::Result<MappingIndex, Verdict> Shard::make(const OutboundKey& key, uint32_t 
   if (live_.read() >= settings_.mappings_max) return tl::unexpected(Verdict::table_full);
   const auto subscriber = subscriber_for(key.subscriber, wanted.suggested.address);
   if (!subscriber) return tl::unexpected(subscriber.error());
-  const auto lease = take_port(*subscriber, *row, wanted);
+  const auto lease = take_lease(*subscriber, *row, wanted);
   if (!lease) {
+    if (is_quota(lease.error())) tell_of_quota(*subscriber, lease.error(), key.protocol);
     forget_if_idle(*subscriber);
     return tl::unexpected(lease.error());
   }
@@ -158,6 +126,7 @@ net::Result<MappingIndex, Verdict> Shard::make(const OutboundKey& key, uint32_t 
     return tl::unexpected(Verdict::table_full);
   }
   enter_indexes(index, mapping, lease->local_address);
+  count_opening(*subscriber);
   return index;
 }
 
@@ -170,6 +139,10 @@ void Shard::enter_indexes(MappingIndex index, const Mapping& mapping, uint32_t l
       record.address_delta + net::difference(net::sum_of(mapping.inside_port), net::sum_of(mapping.outside_port)));
   Subscriber subscriber = subscribers_[record.subscriber];
   ++subscriber.mappings;
+  if (record.has(Mapping::in_use)) {
+    ++subscriber.live;
+    if (record.first_remote != none && !record.has(Mapping::many_remotes)) ++subscriber.sessions;
+  }
   subscribers_.write(record.subscriber, subscriber);
   slab_.write(index, record);
   if (record.has(Mapping::in_use)) {
@@ -233,6 +206,13 @@ void Shard::tell_of_block(Event::Kind kind, const Subscriber& subscriber, uint32
   event.first = {blocks_.first_port(block)};
   event.last = {static_cast<uint16_t>(blocks_.first_port(block) + blocks_.block_ports() - 1)};
   events_.put(event);
+}
+
+// A port, if his B4 and his limits allow one.
+net::Result<PortBlocks::Lease, Verdict> Shard::take_lease(uint32_t subscriber, uint32_t row, const Wanted& wanted) {
+  if (const auto refused = follow_b4(subscriber, wanted.b4, wanted.softwire)) return tl::unexpected(*refused);
+  if (const auto refused = mapping_refusal(subscribers_[subscriber], wanted)) return tl::unexpected(*refused);
+  return take_port(subscriber, row, wanted);
 }
 
 net::Result<PortBlocks::Lease, Verdict> Shard::take_port(uint32_t subscriber, uint32_t row, const Wanted& wanted) {

@@ -19,6 +19,7 @@
 #include "dataplane/nat/mapping.h"
 #include "dataplane/nat/policy.h"
 #include "dataplane/nat/port_blocks.h"
+#include "dataplane/nat/session_table.h"
 #include "dataplane/nat/slab.h"
 #include "dataplane/nat/subscriber.h"
 #include "dataplane/nat/timing_wheel.h"
@@ -35,7 +36,9 @@ struct ShardSettings {
   uint8_t subscriber_prefix_length = 56;
   uint8_t plain_prefix_length = 32;  // of a NAT44 subscriber: of his IPv4 address
   Policy policy;                     // at start; see Shard::use()
+  uint32_t sessions_max = 100'000;   // of this shard
   std::string slab_path;             // empty: memory of this process only
+  std::string sessions_path;         // the same
 };
 
 struct ShardCounters {
@@ -66,11 +69,17 @@ class Shard {
   net::Result<MappingIndex, Verdict> open_mapping(const OutboundKey& key, uint32_t hash, const net::Ipv6& b4,
                                                   uint8_t softwire, net::Endpoint remote, uint32_t now_s);
 
-  // Outbound traffic keeps the mapping alive (RFC 4787 REQ-6) and moves the softwire's far end (RFC 7785 §4(3)). A TCP
-  // segment is for saw_tcp() first: what comes after both FINs keeps nothing alive, a new SYN does.
-  void saw_outbound(MappingIndex index, const net::Ipv6& b4, uint8_t softwire, uint32_t now_s);
-  // A TCP segment between inside and `remote` moves the state machine (RFC 7857 §2).
-  void saw_tcp(MappingIndex index, net::Endpoint remote, bool outbound, uint8_t tcp_flags, uint32_t now_s);
+  // Lets a packet to `remote` through its mapping: keeps it and its session alive (RFC 4787 REQ-6), moves the TCP state
+  // machine (RFC 7857 §2) and the softwire's far end (RFC 7785 §4(3)). Or says why not. tcp_flags: 0 for others.
+  [[nodiscard]] std::optional<Verdict> admit_outbound(MappingIndex index, const net::Ipv6& b4, uint8_t softwire,
+                                                      net::Endpoint remote, uint8_t tcp_flags, uint32_t now_s);
+  [[nodiscard]] std::optional<Verdict> admit_inbound(MappingIndex index, net::Endpoint remote, uint8_t tcp_flags,
+                                                     uint32_t now_s);
+  // The same for ICMP errors, which keep nothing alive. Inbound: any router may send one about a known remote
+  // (RFC 4787 REQ-12).
+  [[nodiscard]] std::optional<Verdict> admit_outbound_error(MappingIndex index, const net::Ipv6& b4, uint8_t softwire,
+                                                            uint32_t now_s);
+  [[nodiscard]] std::optional<Verdict> admit_inbound_error(MappingIndex index, net::Endpoint remote, uint32_t now_s);
 
   // --- between bursts: the owner only ---
   // The rules from now on. The caller keeps them alive until they have been replaced.
@@ -86,15 +95,19 @@ class Shard {
   [[nodiscard]] MappingIndex record_end() const { return slab_.capacity(); }  // records are 1..record_end()-1
   // A consistent copy; none if the record is free or was being written.
   [[nodiscard]] std::optional<Mapping> read(MappingIndex index) const { return slab_.read(index); }
+  [[nodiscard]] SessionIndex session_end() const { return sessions_.record_end(); }  // 1..session_end()-1
+  [[nodiscard]] std::optional<Session> read_session(SessionIndex index) const { return sessions_.read(index); }
   [[nodiscard]] uint32_t subscriber_end() const { return subscribers_.capacity(); }  // 1..subscriber_end()-1
   [[nodiscard]] std::optional<Subscriber> read_subscriber(uint32_t index) const { return subscribers_.read(index); }
   [[nodiscard]] uint64_t mappings_live() const { return live_.read(); }
   [[nodiscard]] uint64_t mappings_held() const { return held_.read(); }
+  [[nodiscard]] uint64_t sessions_live() const { return sessions_.live(); }
   [[nodiscard]] uint64_t subscribers_live() const { return subscribers_.live(); }
   [[nodiscard]] uint32_t blocks_total() const { return blocks_.total(); }
   [[nodiscard]] uint32_t blocks_free() const { return blocks_.free(); }
   // The second at which the mapping ends unless something more is seen of it.
   [[nodiscard]] uint32_t due_s(const Mapping& mapping) const;
+  [[nodiscard]] uint32_t session_due_s(const Session& session) const;
 
   // The control thread alone: what happened since the last call, at most room.size(). Returns how many.
   size_t take_events(std::span<Event> room) { return events_.take(room); }
@@ -113,11 +126,12 @@ class Shard {
     bool exact = false;
     uint32_t expiry_s = 0;  // explicit
   };
-  Shard(ShardSettings settings, Slab slab, uint32_t now_s);
+  Shard(ShardSettings settings, Slab slab, SessionSlab sessions, uint32_t now_s);
 
   net::Result<MappingIndex, Verdict> make(const OutboundKey& key, uint32_t hash, const Wanted& wanted, uint32_t now_s);
   net::Result<uint32_t, Verdict> subscriber_for(const net::Ipv6& prefix, net::Ipv4 preferred);
   void forget_if_idle(uint32_t subscriber);
+  net::Result<PortBlocks::Lease, Verdict> take_lease(uint32_t subscriber, uint32_t row, const Wanted& wanted);
   net::Result<PortBlocks::Lease, Verdict> take_port(uint32_t subscriber, uint32_t row, const Wanted& wanted);
   net::Result<PortBlocks::Lease, Verdict> take_any_port(uint32_t subscriber, uint32_t row);
   net::Result<PortBlocks::Lease, Verdict> take_suggested_port(uint32_t subscriber, uint32_t row,
@@ -129,9 +143,12 @@ class Shard {
   void enter_indexes(MappingIndex index, const Mapping& mapping, uint32_t local_address);
   void end(MappingIndex index, uint32_t now_s);
   void relink(MappingIndex index);
+  void set_flags(MappingIndex index, uint8_t add, uint8_t remove);
   void set_life(MappingIndex index, uint8_t add, uint8_t remove, uint32_t expiry_s);
   void restore(uint32_t now_s);
   bool restore_record(MappingIndex index, uint32_t now_s);
+  void restore_sessions(uint32_t now_s);
+  void restore_b4s();
   CommandResult open_explicit(const Command& command, uint32_t now_s);
   CommandResult end_explicit(const Command& command, uint32_t now_s);
   uint32_t clear_subscriber(const net::Ipv6& prefix, uint32_t now_s);
@@ -140,16 +157,60 @@ class Shard {
   [[nodiscard]] unsigned prefix_length(bool plain) const {
     return plain ? 96U + settings_.plain_prefix_length : settings_.subscriber_prefix_length;
   }
+  [[nodiscard]] uint32_t idle_timeout_s(net::Protocol protocol, TcpState state) const;
   [[nodiscard]] uint32_t idle_timeout_s(const Mapping& mapping) const;
   [[nodiscard]] uint32_t implicit_due_s(const Mapping& mapping) const;
   [[nodiscard]] MappingIndex& inbound_slot(uint32_t local_address, uint32_t row, net::Port port) const {
     return inbound_.data()[(size_t{local_address} * protocol_rows + row) << 16 | uint16_t{port.number}];
   }
 
+  // shard_sessions.cc
+  void advance_tcp(MappingIndex index, bool outbound, uint8_t tcp_flags);
+  void advance_session(SessionIndex index, bool outbound, uint8_t tcp_flags);
+  std::optional<Verdict> admit_to_other_remote(MappingIndex index, net::Endpoint remote, uint8_t tcp_flags);
+  std::optional<Verdict> admit_from_other_remote(MappingIndex index, net::Endpoint remote, uint8_t tcp_flags);
+  [[nodiscard]] bool is_filtered(const Mapping& mapping) const;
+  [[nodiscard]] bool needs_sessions(const Mapping& mapping) const;
+  [[nodiscard]] net::Endpoint session_remote(const Mapping& mapping, net::Endpoint remote) const;
+  [[nodiscard]] bool lets_in(MappingIndex index, net::Endpoint remote) const;
+  SessionIndex live_session(MappingIndex index, net::Endpoint remote);
+  std::optional<Verdict> open_session(MappingIndex index, net::Endpoint remote, TcpState state, bool inbound);
+  [[nodiscard]] std::optional<Verdict> session_refusal(MappingIndex index, bool inbound) const;
+  [[nodiscard]] uint32_t sessions_of(MappingIndex index) const;
+  void keep_in_record(MappingIndex index, net::Endpoint remote, TcpState state);
+  bool leave_record(MappingIndex index);
+  bool add_session(MappingIndex index, net::Endpoint remote, TcpState state, uint32_t last_seen_s, uint8_t flags);
+  void refresh_grant(MappingIndex index, net::Ipv4 address);
+  [[nodiscard]] uint32_t session_timeout_s(const Session& session) const;
+  void end_session(SessionIndex index);
+  void end_sessions(MappingIndex index);
+  void count_sessions(uint32_t subscriber, int all, int inbound);
+  void sweep_sessions(uint32_t budget);
+  [[nodiscard]] const char* session_fault(MappingIndex index) const;  // nullptr: none
+
+  // shard_limits.cc
+  std::optional<Verdict> move_mapping(MappingIndex index, const net::Ipv6& b4, uint8_t softwire);
+  std::optional<Verdict> follow_b4(uint32_t subscriber, const net::Ipv6& b4, uint8_t softwire);
+  [[nodiscard]] std::optional<Verdict> mapping_refusal(const Subscriber& subscriber, const Wanted& wanted) const;
+  void count_opening(uint32_t subscriber);
+  void tell_of_quota(uint32_t subscriber, Verdict verdict, net::Protocol protocol);
+  void tell_of_b4(uint32_t subscriber, Event::Kind kind, const net::Ipv6& b4);
+  template <class Visit>
+  void for_mappings_of(const Subscriber& subscriber, Visit visit) {
+    for (uint8_t i = 0; i < subscriber.block_count; ++i)
+      for (uint32_t row = 0; row < protocol_rows; ++row)
+        for (uint32_t offset = 0; offset < blocks_.block_ports(); ++offset) {
+          const net::Port port{static_cast<uint16_t>(blocks_.first_port(subscriber.blocks[i]) + offset)};
+          if (const MappingIndex index = inbound_slot(subscriber.local_address, row, port); index != null_mapping)
+            visit(index);
+        }
+  }
+
   ShardSettings settings_;
   std::atomic<const Policy*> policy_;  // writer: the owner
   Hasher hash_;
   Slab slab_;
+  SessionTable sessions_;
   SubscriberTable subscribers_;
   PortBlocks blocks_;
   BucketIndex outbound_;

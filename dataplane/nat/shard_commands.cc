@@ -10,6 +10,8 @@ CommandResult::Status status_of(Verdict verdict) {
     case Verdict::pool_exhausted:
       return CommandResult::Status::pool_exhausted;
     case Verdict::over_quota:
+    case Verdict::mapping_limit:
+    case Verdict::session_limit:
       return CommandResult::Status::over_quota;
     case Verdict::not_ours:
       return CommandResult::Status::not_available;
@@ -50,6 +52,9 @@ CommandResult Shard::open_explicit(const Command& command, uint32_t now_s) {
     const net::Endpoint outside = slab_[known].outside();
     if (command.exact && !fits(outside, command.suggested))
       return {command.ticket, Status::not_available, outside, 0, 0};
+    if (slab_[known].b4 != command.b4)
+      if (const auto refused = move_mapping(known, command.b4, command.softwire))
+        return {command.ticket, status_of(*refused), outside, 0, 0};
     set_life(known, Mapping::explicit_life, 0, expiry_s);
     relink(known);
     return {command.ticket, Status::done, outside, command.lifetime_s, 0};
@@ -87,15 +92,10 @@ CommandResult Shard::end_explicit(const Command& command, uint32_t now_s) {
 uint32_t Shard::clear_subscriber(const net::Ipv6& prefix, uint32_t now_s) {
   const Subscriber subscriber = subscribers_[subscribers_.find(prefix)];
   uint32_t ended = 0;
-  for (uint8_t i = 0; i < subscriber.block_count; ++i)
-    for (uint32_t row = 0; row < protocol_rows; ++row)
-      for (uint32_t offset = 0; offset < blocks_.block_ports(); ++offset) {
-        const net::Port port{static_cast<uint16_t>(blocks_.first_port(subscriber.blocks[i]) + offset)};
-        const MappingIndex index = inbound_slot(subscriber.local_address, row, port);
-        if (index == null_mapping) continue;
-        end(index, now_s);
-        ++ended;
-      }
+  for_mappings_of(subscriber, [&](MappingIndex index) {
+    end(index, now_s);
+    ++ended;
+  });
   return ended;
 }
 

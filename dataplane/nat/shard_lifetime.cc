@@ -6,17 +6,30 @@
 
 namespace portolan::nat {
 
-uint32_t Shard::idle_timeout_s(const Mapping& mapping) const {
-  switch (mapping.protocol) {
+namespace {
+
+constexpr uint32_t session_look_s = 600;
+
+}  // namespace
+
+uint32_t Shard::idle_timeout_s(net::Protocol protocol, TcpState state) const {
+  const Timeouts& timeouts = policy().timeouts;
+  switch (protocol) {
     case net::Protocol::tcp:
-      return mapping.has(Mapping::many_remotes) || !is_transitory(mapping.tcp_state)
-                 ? policy().timeouts.tcp_established_s
-                 : policy().timeouts.tcp_transitory_s;
+      return is_opening(state)      ? timeouts.tcp_opening_s
+             : is_transitory(state) ? timeouts.tcp_transitory_s
+                                    : timeouts.tcp_established_s;
     case net::Protocol::udp:
-      return policy().timeouts.udp_s;
+      return timeouts.udp_s;
     default:
-      return policy().timeouts.icmp_s;
+      return timeouts.icmp_s;
   }
+}
+
+// With sessions of its own a TCP mapping lives while one of them does: at most that of an established connection.
+uint32_t Shard::idle_timeout_s(const Mapping& mapping) const {
+  const bool is_one = !mapping.has(Mapping::many_remotes | Mapping::untracked);
+  return idle_timeout_s(mapping.protocol, is_one ? mapping.tcp_state : TcpState::established);
 }
 
 // One second more than the timeout, because last_seen_s is rounded down: never earlier than promised.
@@ -58,7 +71,11 @@ void Shard::release(const Mapping& mapping) {
 
 // Leaves both indexes; the record keeps the port until the hold is over (RFC 6888 REQ-8). Must be linked in the wheel.
 void Shard::end(MappingIndex index, uint32_t now_s) {
+  end_sessions(index);
   Mapping mapping = slab_[index];
+  Subscriber subscriber = subscribers_[mapping.subscriber];
+  --subscriber.live;
+  subscribers_.write(mapping.subscriber, subscriber);
   outbound_.erase(hash_(key_of(mapping)), index);
   inbound_slot(lease_of(mapping)->local_address, *protocol_row(mapping.protocol), mapping.outside_port) = null_mapping;
   mapping.flags = static_cast<uint8_t>(Mapping::held | (mapping.flags & Mapping::plain));
@@ -72,6 +89,7 @@ void Shard::end(MappingIndex index, uint32_t now_s) {
 
 uint32_t Shard::expire(uint32_t now_s, uint32_t budget) {
   now_s_ = now_s;
+  sweep_sessions(budget);
   uint32_t looked_at = 0;
   for (; looked_at < budget; ++looked_at) {
     const MappingIndex index = wheel_.take(now_s);
@@ -86,6 +104,8 @@ uint32_t Shard::expire(uint32_t now_s, uint32_t budget) {
       release(mapping);
       slab_.give_back(index);
       held_.set(held_.read() - 1);
+    } else if (mapping.protocol == net::Protocol::tcp && sessions_.count_of(index) > 0) {
+      wheel_.link(index, now_s + session_look_s);  // end_session() brings it back when the last of them ends
     } else {
       wheel_.link(index, due);
       end(index, now_s);
@@ -93,6 +113,16 @@ uint32_t Shard::expire(uint32_t now_s, uint32_t budget) {
     }
   }
   return looked_at;
+}
+
+void Shard::sweep_sessions(uint32_t budget) {
+  sessions_.sweep(
+      now_s_, budget, [&](const Session& session) { return session_due_s(session) <= now_s_; },
+      [&](SessionIndex index) { end_session(index); });
+}
+
+void Shard::set_flags(MappingIndex index, uint8_t add, uint8_t remove) {
+  set_life(index, add, remove, slab_[index].expiry_s);
 }
 
 void Shard::set_life(MappingIndex index, uint8_t add, uint8_t remove, uint32_t expiry_s) {

@@ -25,6 +25,8 @@ void Shard::restore(uint32_t now_s) {
     (kept[index] ? counters_.restored : counters_.dropped_at_restore).add();
   }
   slab_.build_free_list([&](MappingIndex index) { return !kept[index]; });
+  restore_sessions(now_s);
+  restore_b4s();
   events_.discard();  // blocks that were theirs before were told of then
 }
 
@@ -67,6 +69,67 @@ bool Shard::restore_record(MappingIndex index, uint32_t now_s) {
   return true;
 }
 
+// A session whose mapping is gone, or keeps its one remote in its own record, is dropped. A mapping without the
+// sessions it had is one that lost track.
+void Shard::restore_sessions(uint32_t now_s) {
+  sessions_.restore([&](Session& session) {
+    Mapping outside;
+    outside.outside_address = session.outside.address;
+    outside.outside_port = session.outside.port;
+    const auto lease = lease_of(outside);
+    const auto row = protocol_row(session.protocol());
+    session.mapping = lease && row ? inbound_slot(lease->local_address, *row, lease->port) : null_mapping;
+    session.last_seen_s = std::min(session.last_seen_s, now_s);
+    return session.mapping != null_mapping && slab_[session.mapping].has(Mapping::many_remotes) &&
+           session.remote != net::Endpoint{};
+  });
+  for (MappingIndex index = 1; index < slab_.capacity(); ++index) {
+    if (!slab_[index].has(Mapping::in_use) || !slab_[index].has(Mapping::many_remotes)) continue;
+    int all = 0, inbound = 0;
+    for (SessionIndex at = sessions_.first_of(index); at != null_session; at = sessions_[at].next) {
+      if (!sessions_[at].has(Session::grant)) ++all;
+      if (sessions_[at].has(Session::inbound)) ++inbound;
+    }
+    if (all > 0)
+      count_sessions(slab_[index].subscriber, all, inbound);
+    else
+      set_flags(index, slab_[index].protocol == net::Protocol::tcp ? Mapping::untracked : uint8_t{0},
+                Mapping::many_remotes);
+  }
+}
+
+// The B4 served is that of the mapping seen last (RFC 7785 §4(3)).
+void Shard::restore_b4s() {
+  std::vector<MappingIndex> last(subscribers_.capacity());
+  for (MappingIndex index = 1; index < slab_.capacity(); ++index) {
+    const Mapping& mapping = slab_[index];
+    if (!mapping.has(Mapping::in_use) || mapping.has(Mapping::plain)) continue;
+    MappingIndex& best = last[mapping.subscriber];
+    if (best == null_mapping || slab_[best].last_seen_s < mapping.last_seen_s) best = index;
+  }
+  for (uint32_t i = 1; i < last.size(); ++i)
+    if (last[i] != null_mapping) {
+      Subscriber subscriber = subscribers_[i];
+      subscriber.b4 = slab_[last[i]].b4;
+      subscribers_.write(i, subscriber);
+    }
+}
+
+const char* Shard::session_fault(MappingIndex index) const {
+  const Mapping& mapping = slab_[index];
+  if (mapping.has(Mapping::many_remotes) != (sessions_.count_of(index) > 0)) return "it has no sessions, or should not";
+  uint32_t count = 0;
+  for (SessionIndex at = sessions_.first_of(index); at != null_session; at = sessions_[at].next) {
+    const Session& session = sessions_[at];
+    if (!session.has(Session::in_use) || session.mapping != index || session.outside != mapping.outside() ||
+        session.protocol() != mapping.protocol)
+      return "a session of it is another's";
+    if (sessions_.find(index, session.remote) != at) return "the session index disagrees";
+    if (!session.has(Session::grant)) ++count;
+  }
+  return count == sessions_.count_of(index) ? nullptr : "its sessions are counted wrong";
+}
+
 uint32_t Shard::audit(std::vector<std::string>& findings) const {
   constexpr size_t findings_max = 20;
   uint32_t count = 0;
@@ -76,7 +139,8 @@ uint32_t Shard::audit(std::vector<std::string>& findings) const {
       findings.push_back("record " + std::to_string(index) + " (" + net::to_text(slab_[index].outside()) + " " +
                          net::to_text(slab_[index].protocol) + "): " + what);
   };
-  uint64_t live = 0, held = 0, ports_used = 0, indexed = 0;
+  uint64_t live = 0, held = 0, ports_used = 0, indexed = 0, sessions = 0;
+  std::vector<Subscriber> of(subscribers_.capacity());
   for (MappingIndex index = 1; index < slab_.capacity(); ++index) {
     const Mapping& mapping = slab_[index];
     if (!mapping.has(Mapping::in_use | Mapping::held)) continue;
@@ -99,7 +163,19 @@ uint32_t Shard::audit(std::vector<std::string>& findings) const {
       find_fault(index, "its block belongs to another subscriber");
     const Subscriber& subscriber = subscribers_[mapping.subscriber];
     if (subscriber.in_use == 0 || subscriber.prefix != key.subscriber) find_fault(index, "its subscriber is another");
+    if (const char* fault = session_fault(index)) find_fault(index, fault);
+    if (is_live) ++of[mapping.subscriber].live, of[mapping.subscriber].sessions += sessions_of(index);
+    for (SessionIndex at = sessions_.first_of(index); at != null_session; at = sessions_[at].next) {
+      ++sessions;
+      if (sessions_[at].has(Session::inbound)) ++of[mapping.subscriber].inbound_sessions;
+    }
   }
+  for (uint32_t i = 1; i < of.size(); ++i)
+    if (const Subscriber& s = subscribers_[i]; s.in_use != 0 && (s.live != of[i].live || s.sessions != of[i].sessions ||
+                                                                 s.inbound_sessions != of[i].inbound_sessions))
+      find_fault(null_mapping, "a subscriber's mappings or sessions are counted wrong");
+  if (sessions != sessions_.live() || sessions != sessions_.indexed())
+    find_fault(null_mapping, "sessions, their index and their mappings' lists differ in number");
   for (uint32_t block = 0; block < blocks_.total(); ++block) ports_used += blocks_.ports_used(block);
   outbound_.for_each([&](MappingIndex) { ++indexed; });
   if (live != live_.read() || held != held_.read())

@@ -16,19 +16,25 @@
 
 namespace portolan::nat {
 
-struct alignas(8) Subscriber {
+struct alignas(64) Subscriber {
   static constexpr uint8_t blocks_capacity = 8;
   net::Ipv6 prefix;                                // masked
+  net::Ipv6 b4;                                    // the one of his B4s that is served (RFC 7785 §4(1))
   uint32_t local_address = 0;                      // of his outside address, in this shard
   uint32_t mappings = 0;                           // live and held
   std::array<uint32_t, blocks_capacity> blocks{};  // block numbers
+  uint32_t live = 0;                               // mappings that have not ended
+  uint32_t sessions = 0, inbound_sessions = 0;     // of them all; an inbound one is both
+  // For limits over time; 0: never.
+  uint32_t b4_moved_s = 0;
+  uint32_t opened_s = 0, opened = 0;         // mappings opened in that second
+  uint32_t quota_told_s = 0, b4_told_s = 0;  // events of these kinds
+  std::array<uint32_t, 5> zero{};
   uint8_t block_count = 0;
   uint8_t in_use = 0;
-  uint16_t zero = 0;
-  uint16_t zero_too = 0;
   uint16_t version = 0;
 };
-static_assert(sizeof(Subscriber) == 64);
+static_assert(sizeof(Subscriber) == 128);
 
 class SubscriberTable {
  public:
@@ -44,6 +50,10 @@ class SubscriberTable {
   [[nodiscard]] uint32_t capacity() const { return records_.capacity(); }
   const Subscriber& operator[](uint32_t index) const { return records_[index]; }
   void write(uint32_t index, const Subscriber& subscriber) { records_.write(index, subscriber); }
+  template <class Field>
+  void set(uint32_t index, Field Subscriber::*field, Field value) {
+    records_.set(index, field, value);
+  }
   [[nodiscard]] uint64_t live() const { return live_.read(); }
 
   // Any thread; none if free.

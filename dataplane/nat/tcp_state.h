@@ -36,9 +36,22 @@ constexpr TcpState after(TcpState state, bool outbound, uint8_t flags) {
   return state;
 }
 
-// Idle for tcp-transitory rather than tcp-established (RFC 5382 REQ-5). One FIN does not shorten (RFC 7857 §2).
+// Opening or closing (RFC 5382 REQ-5). One FIN does not shorten (RFC 7857 §2).
 constexpr bool is_transitory(TcpState state) {
   return state != TcpState::established && state != TcpState::client_fin && state != TcpState::server_fin;
+}
+
+// A connection of which neither side has seen the other yet.
+constexpr bool is_opening(TcpState state) {
+  return state == TcpState::none || state == TcpState::init || state == TcpState::init_inbound;
+}
+
+// The state of a connection whose first segment seen here is this one. What has no SYN went on before we looked.
+constexpr TcpState first_state(bool outbound, uint8_t flags) {
+  const TcpState state = after(TcpState::none, outbound, flags);
+  // A SYN-ACK from inside answers a SYN that was let in.
+  if (state == TcpState::init && (flags & net::tcp_ack) != 0) return TcpState::established;
+  return state == TcpState::none && outbound ? TcpState::established : state;
 }
 
 }  // namespace portolan::nat

@@ -38,6 +38,13 @@ namespace portolan::nat {
   X(table_full, "new mapping refused: the mapping table is full")                                                      \
   X(pool_exhausted, "new mapping refused: no free port block")                                                         \
   X(over_quota, "new mapping refused: the subscriber's port blocks are all used")                                      \
+  X(mapping_limit, "new mapping refused: the subscriber has nat.max-mappings-per-subscriber")                          \
+  X(mapping_rate, "new mapping refused: the subscriber opened nat.new-mappings-per-second already")                    \
+  X(session_limit, "remote refused: the subscriber or the mapping has as many sessions as it may")                     \
+  X(inbound_session_limit, "inbound from a new remote, refused: nat.max-inbound-sessions-per-subscriber")              \
+  X(session_table_full, "remote refused: the session table is full")                                                   \
+  X(filtered, "inbound from a remote the mapping lets nothing in from (nat.filtering)")                                \
+  X(b4_change_refused, "from another B4 of the subscriber sooner than softwire.b4-change-interval (RFC 7785 5)")       \
   X(too_big, "hairpinned with DF above the softwire's MTU, and not to be answered: an ICMP error")                     \
   X(path_mtu_learned, "ICMPv6 Packet Too Big about a tunnel packet: taken in, and nobody else to tell")                \
   X(path_mtu_full, "ICMPv6 Packet Too Big about a tunnel packet: no room for the path MTU of another B4")              \

@@ -15,7 +15,13 @@ namespace {
 // Refusals that the inside host is told of (RFC 6888 REQ-11); the others would only feed a flood.
 bool is_told(Verdict verdict) {
   return verdict == Verdict::pool_exhausted || verdict == Verdict::over_quota || verdict == Verdict::table_full ||
-         verdict == Verdict::subscribers_full;
+         verdict == Verdict::subscribers_full || verdict == Verdict::mapping_limit ||
+         verdict == Verdict::mapping_rate || verdict == Verdict::session_limit ||
+         verdict == Verdict::session_table_full;
+}
+
+void refuse(Packet& packet, Verdict verdict) {
+  is_told(verdict) ? packet.punt(Punt::no_resources, verdict) : packet.drop(verdict);
 }
 
 net::Endpoint remote_of(const Packet& packet, bool outbound) {
@@ -26,7 +32,19 @@ net::Endpoint remote_of(const Packet& packet, bool outbound) {
   return {address, outbound ? ports.destination : ports.source};
 }
 
+// Who the packet that an inbound error speaks of was for.
+net::Endpoint quoted_remote_of(const Packet& packet) {
+  const auto& quoted = *packet.quoted;
+  if (packet.protocol == net::Protocol::icmp) return {quoted.destination, {}};
+  const auto* transport = reinterpret_cast<const uint8_t*>(&quoted) + quoted.header_bytes();
+  return {quoted.destination, net::header_at<net::UdpHeader>(transport).destination};
+}
+
 bool is_tcp_segment(const Packet& packet) { return packet.protocol == net::Protocol::tcp && packet.quoted == nullptr; }
+
+uint8_t tcp_flags_of(const Packet& packet) {
+  return is_tcp_segment(packet) ? net::header_at<net::TcpHeader>(packet.transport).flags : uint8_t{0};
+}
 
 bool opens_mapping(const Packet& packet) {
   if (!is_tcp_segment(packet)) return true;
@@ -207,30 +225,35 @@ void Worker::open_mappings(Burst& burst, uint32_t now_s) {
     if (made) {
       packet.mapping = *made;
       ++opened;
-    } else if (is_told(made.error())) {
-      packet.punt(Punt::no_resources, made.error());
     } else {
-      packet.drop(made.error());
+      refuse(packet, made.error());
     }
   }
+}
+
+std::optional<Verdict> Worker::admit_outbound(const Packet& packet, uint32_t now_s) {
+  const auto& b4 = packet.context.b4;
+  return packet.quoted != nullptr ? shard_.admit_outbound_error(packet.mapping, b4, packet.softwire, now_s)
+                                  : shard_.admit_outbound(packet.mapping, b4, packet.softwire, remote_of(packet, true),
+                                                          tcp_flags_of(packet), now_s);
+}
+
+std::optional<Verdict> Worker::admit_inbound(const Packet& packet, uint32_t now_s) {
+  return packet.quoted != nullptr
+             ? shard_.admit_inbound_error(packet.mapping, quoted_remote_of(packet), now_s)
+             : shard_.admit_inbound(packet.mapping, remote_of(packet, false), tcp_flags_of(packet), now_s);
 }
 
 void Worker::translate_outbound(Burst& burst, Packet& packet, uint32_t now_s) {
   auto& ip = *packet.ip;
   const bool hairpins = snapshot_->hairpinning && snapshot_->policy.pool.number_of(ip.destination);
   if (!may_leave(packet, hairpins ? UINT16_MAX : snapshot_->internet.mtu_bytes)) return;
-  // An error or a reset that answers inbound traffic keeps nothing alive (RFC 7857 §7.1).
-  const bool is_segment = is_tcp_segment(packet);
-  const uint8_t flags = is_segment ? net::header_at<net::TcpHeader>(packet.transport).flags : uint8_t{0};
-  if (is_segment) {
-    shard_.saw_tcp(packet.mapping, remote_of(packet, true), true, flags, now_s);
+  if (const auto refused = admit_outbound(packet, now_s)) return refuse(packet, *refused);
+  if (is_tcp_segment(packet))
     clamp_mss(net::header_at<net::TcpHeader>(packet.transport), snapshot_->softwire.tcp_mss_max);
-  }
-  if (packet.quoted == nullptr && (flags & net::tcp_rst) == 0)
-    shard_.saw_outbound(packet.mapping, packet.context.b4, packet.softwire, now_s);
   const nat::Mapping& mapping = shard_[packet.mapping];
   if (hairpins) packet.context.sent_from = mapping.inside(), packet.context.sent_tos = ip.tos;
-  if ((flags & net::tcp_syn) != 0) held_syns_.forget(mapping.outside(), remote_of(packet, true));
+  if ((tcp_flags_of(packet) & net::tcp_syn) != 0) held_syns_.forget(mapping.outside(), remote_of(packet, true));
   const bool pipe = snapshot_->softwire.pipe_dscp.has_value();
   rewrite_outbound(packet, mapping, decapsulated_tos(ip.tos, packet.outer_class, pipe));
   if (!ip.is_atomic()) set_identification(ip, identifications_.next(ip.source, ip.destination, packet.protocol));
@@ -261,14 +284,12 @@ void Worker::hairpin(Packet& packet) {
 
 void Worker::translate_inbound(Burst& burst, Packet& packet, uint32_t now_s) {
   if (packet.mapping == nat::null_mapping) return refuse_inbound(packet, Verdict::no_mapping, now_s);
+  if (const auto refused = admit_inbound(packet, now_s)) return refuse_inbound(packet, *refused, now_s);
   const nat::Mapping& mapping = shard_[packet.mapping];
   const uint16_t mtu_bytes = path_mtu(packet, mapping.b4, now_s);
   if (!may_enter_softwire(packet, mtu_bytes)) return;
-  if (is_tcp_segment(packet)) {
-    auto& tcp = net::header_at<net::TcpHeader>(packet.transport);
-    shard_.saw_tcp(packet.mapping, remote_of(packet, false), false, tcp.flags, now_s);
-    clamp_mss(tcp, snapshot_->softwire.tcp_mss_max);
-  }
+  if (is_tcp_segment(packet))
+    clamp_mss(net::header_at<net::TcpHeader>(packet.transport), snapshot_->softwire.tcp_mss_max);
   rewrite_inbound(packet, mapping, !packet.context.hairpin, inbound_tos(packet, *snapshot_));
   packet.pull(packet.offset_of(packet.ip));
   counters_.translated_inbound.add();

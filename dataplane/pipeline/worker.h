@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "dataplane/nat/shard.h"
 #include "dataplane/pipeline/counters.h"
@@ -49,6 +50,8 @@ class Worker {
   void receive(Burst& burst);
   void look_up(Burst& burst, bool outbound);
   void open_mappings(Burst& burst, uint32_t now_s);
+  [[nodiscard]] std::optional<nat::Verdict> admit_outbound(const Packet& packet, uint32_t now_s);
+  [[nodiscard]] std::optional<nat::Verdict> admit_inbound(const Packet& packet, uint32_t now_s);
   void translate_outbound(Burst& burst, Packet& packet, uint32_t now_s);
   void hairpin(Packet& packet);
   void send_outside(Burst& burst, Packet& packet);

@@ -85,7 +85,8 @@ void open_some(nat::Shard& shard, uint32_t first, uint32_t end, uint32_t now_s) 
     if (shard.find(key, hash) != nat::null_mapping) continue;
     const auto made = shard.open_mapping(key, hash, key.subscriber, 0, {{0xc6336409}, {53}}, now_s);
     if (made && key.protocol == net::Protocol::tcp)
-      shard.saw_tcp(*made, {{0xc6336409}, {53}}, true, net::tcp_syn, now_s);
+      if (shard.admit_outbound(*made, key.subscriber, 0, {{0xc6336409}, {53}}, net::tcp_syn, now_s))
+        require("a mapping's own packet was refused");
   }
 }
 

@@ -46,6 +46,7 @@ Settings default_settings() {
   settings.pool_prefixes = {*net::parse_ipv4_prefix("192.0.2.0/30")};
   settings.shard.mappings_max = 4000;
   settings.shard.subscribers_max = 1000;
+  settings.shard.sessions_max = 4000;
   return settings;
 }
 
@@ -143,6 +144,11 @@ void Network::judge_checksums(const Packet& packet) {
     checksum_faults_ += fault + " of a packet that came in as " + hex(in) + "\n";
 }
 
+void Network::use(const pipeline::Snapshot& snapshot) {
+  settings_.snapshot = snapshot;
+  for (const auto& worker : workers_) worker->use(settings_.snapshot);
+}
+
 std::vector<Outcome> Network::expire(uint32_t now_s) {
   for (const auto& shard : shards_) shard->expire(now_s, ~uint32_t{0});
   std::vector<Outcome> outcomes;
@@ -192,6 +198,11 @@ uint64_t Network::mappings() const {
   return std::accumulate(shards_.begin(), shards_.end(), uint64_t{0}, [](uint64_t sum, const auto& shard) {
     return sum + shard->mappings_live() + shard->mappings_held();
   });
+}
+
+uint64_t Network::sessions() const {
+  return std::accumulate(shards_.begin(), shards_.end(), uint64_t{0},
+                         [](uint64_t sum, const auto& shard) { return sum + shard->sessions_live(); });
 }
 
 bool Network::empty() const {

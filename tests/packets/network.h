@@ -40,6 +40,8 @@ class Network : public pipeline::Buffers {
   std::vector<Outcome> deliver(unsigned worker, pipeline::Side side, const std::vector<Bytes>& frames, uint32_t now_s);
   // Time passes: mappings end, and what waited is done with.
   std::vector<Outcome> expire(uint32_t now_s);
+  // Another configuration from the next burst on.
+  void use(const pipeline::Snapshot& snapshot);
   nat::CommandResult execute(const nat::Command& command, uint32_t now_s);
 
   // What contradicts counters.h's law, checksum_law.h or the audit; empty if nothing does.
@@ -47,7 +49,9 @@ class Network : public pipeline::Buffers {
   // Verdicts, punt_… and the translation counters that are not zero, summed over the workers.
   [[nodiscard]] std::map<std::string, uint64_t> counters() const;
   [[nodiscard]] uint64_t mappings() const;  // live and held
-  [[nodiscard]] bool empty() const;         // no mapping, no subscriber, every port block free
+  [[nodiscard]] uint64_t sessions() const;
+  [[nodiscard]] const Settings& settings() const { return settings_; }
+  [[nodiscard]] bool empty() const;  // no mapping, no subscriber, every port block free
 
  private:
   bool allocate(pipeline::Packet& packet) override;

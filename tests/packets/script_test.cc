@@ -6,7 +6,8 @@
 //   +SECONDS b4|net|in > PACKET        exactly this must have left
 //   drop VERDICT / punt REASON [mtu N] [pointer N] [code N] [about IPV4] / nothing
 //   counters NAME N…                   all others must be 0
-//   check $x in A-B | $x == $y | $x != $y | mappings N
+//   check $x in A-B | $x == $y | $x != $y | mappings N | sessions N
+//   change KEY VALUE…; KEY VALUE…      the same keys while it runs, those of the policy
 //   pcp B4 ADDRESS:PORT udp|tcp LIFETIME [$a:$p | A:P, the one asked for]
 //
 // Whatever leaves must be expected before the next comes in. At the end the counters' law and the audit must hold.
@@ -93,6 +94,24 @@ const std::map<std::string, Setter> setters{
     {"blocks", [](Settings& s, const Words& w) { set(s.snapshot.policy.limits.blocks_per_subscriber_max, w); }},
     {"mappings", [](Settings& s, const Words& w) { set(s.shard.mappings_max, w); }},
     {"subscribers", [](Settings& s, const Words& w) { set(s.shard.subscribers_max, w); }},
+    {"sessions", [](Settings& s, const Words& w) { set(s.shard.sessions_max, w); }},
+    {"filtering",
+     [](Settings& s, const Words& w) {
+       const bool address = w.at(1) == "address-dependent", port = w.at(1) == "address-and-port-dependent";
+       s.snapshot.policy.filtering = address ? nat::Filtering::address_dependent
+                                     : port  ? nat::Filtering::address_and_port_dependent
+                                             : nat::Filtering::endpoint_independent;
+     }},
+    {"udp-inbound-refresh",
+     [](Settings& s, const Words& w) { s.snapshot.policy.timeouts.udp_inbound_refresh = w.at(1) == "on"; }},
+    {"tcp-opening", [](Settings& s, const Words& w) { set(s.snapshot.policy.timeouts.tcp_opening_s, w); }},
+    {"subscriber-mappings", [](Settings& s, const Words& w) { set(s.snapshot.policy.limits.mappings_max, w); }},
+    {"subscriber-sessions", [](Settings& s, const Words& w) { set(s.snapshot.policy.limits.sessions_max, w); }},
+    {"mapping-sessions",
+     [](Settings& s, const Words& w) { set(s.snapshot.policy.limits.sessions_per_mapping_max, w); }},
+    {"inbound-sessions", [](Settings& s, const Words& w) { set(s.snapshot.policy.limits.inbound_sessions_max, w); }},
+    {"mappings-per-second", [](Settings& s, const Words& w) { set(s.snapshot.policy.limits.mappings_per_second, w); }},
+    {"b4-change-interval", [](Settings& s, const Words& w) { set(s.snapshot.policy.b4_change_interval_s, w); }},
     {"quarantine", [](Settings& s, const Words& w) { set(s.snapshot.policy.timeouts.quarantine_s, w); }},
     {"mtu", [](Settings& s, const Words& w) { set(s.snapshot.softwire.mtu_bytes, w); }},
     {"internet-mtu", [](Settings& s, const Words& w) { set(s.snapshot.internet.mtu_bytes, w); }},
@@ -170,6 +189,7 @@ class Run {
     if (words[0] == "nothing") return expect_nothing();
     if (words[0] == "counters") return expect_counters(words);
     if (words[0] == "check") return check(words);
+    if (words[0] == "change") return change(words);
     if (words[0] == "pcp") return pcp(words);
     if (words[0][0] != '+') throw std::runtime_error("no such line: " + words[0]);
     advance(number(words[0].substr(1)));
@@ -257,11 +277,20 @@ class Run {
       EXPECT_EQ(network_.mappings(), number(words.at(2)));
       return;
     }
+    if (words.at(1) == "sessions") {
+      EXPECT_EQ(network_.sessions(), number(words.at(2)));
+      return;
+    }
     const uint32_t left = value(words.at(1));
     const auto& right = words.at(3);
     const uint32_t low = value(right.substr(0, right.find('-'))), high = value(right.substr(right.find('-') + 1));
     const bool holds = words[2] == "==" ? left == low : words[2] == "!=" ? left != low : left >= low && left <= high;
     EXPECT_TRUE(holds) << words[1] << " is " << left;
+  }
+  void change(const Words& words) {
+    Settings settings = network_.settings();
+    configure(settings, words);
+    network_.use(settings.snapshot);
   }
   // "pcp B4 A:PORT PROTOCOL LIFETIME $a:$p": an explicit mapping, as the PCP server asks for it.
   void pcp(const Words& words) {

@@ -31,6 +31,7 @@ inline ShardSettings small_settings() {
   ShardSettings settings;
   settings.mappings_max = 4000;
   settings.subscribers_max = 1000;
+  settings.sessions_max = 4000;  // few enough to be looked at each second
   settings.policy.pool = {{*net::parse_ipv4_prefix("192.0.2.0/30")}, {2048, 4095}, 64, 1};
   return settings;
 }
@@ -81,9 +82,15 @@ class ShardTest : public testing::Test {
     EXPECT_TRUE(made) << verdict_texts[static_cast<size_t>(made.error())].name;
     return made.value_or(null_mapping);
   }
-  void outbound(MappingIndex index) { shard_->saw_outbound(index, (*shard_)[index].b4, 0, now_s_); }
+  std::optional<Verdict> send(MappingIndex index, net::Endpoint remote, uint8_t flags = 0) {
+    return shard_->admit_outbound(index, (*shard_)[index].b4, 0, remote, flags, now_s_);
+  }
+  std::optional<Verdict> receive(MappingIndex index, net::Endpoint remote, uint8_t flags = 0) {
+    return shard_->admit_inbound(index, remote, flags, now_s_);
+  }
+  void outbound(MappingIndex index) { EXPECT_FALSE(send(index, remote_)); }
   void tcp(MappingIndex index, bool is_outbound, uint8_t flags) {
-    shard_->saw_tcp(index, remote_, is_outbound, flags, now_s_);
+    EXPECT_FALSE(is_outbound ? send(index, remote_, flags) : receive(index, remote_, flags));
   }
   net::Endpoint outside(MappingIndex index) { return (*shard_)[index].outside(); }
 

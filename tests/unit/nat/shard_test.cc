@@ -208,7 +208,7 @@ TEST_F(ShardTest, rfc_7785_the_b4_may_change_within_the_prefix) {
   const MappingIndex index = open(key);
   net::Ipv6 moved = b4_of(1);
   moved.bytes[7] = 0xff, moved.bytes[15] = 9;
-  shard_->saw_outbound(index, moved, 1, now_s_);
+  EXPECT_FALSE(shard_->admit_outbound(index, moved, 1, remote_, 0, now_s_));
   EXPECT_EQ(find(key), index);
   EXPECT_EQ((*shard_)[index].b4, moved);
   EXPECT_EQ((*shard_)[index].softwire, 1);

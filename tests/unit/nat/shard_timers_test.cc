@@ -71,20 +71,50 @@ TEST_F(ShardTimers, TCP_019_TCP_020_rst_shortens_and_data_lengthens) {
   expect_alive_for(key_of(1, 1, Protocol::tcp), 240);
 }
 
-// One record holds one connection's state: the end of one does not cut another off.
-TEST_F(ShardTimers, a_second_connection_outlives_the_first) {
+// A mapping lives as long as its longest-living connection (RFC 5382 REQ-5).
+TEST_F(ShardTimers, TCP_019_a_second_connection_outlives_the_first) {
   const auto key = key_of(1, 1, Protocol::tcp);
+  const net::Endpoint other{{0xc6336409}, {54}};
   const MappingIndex index = established(key);
-  shard_->saw_tcp(index, {{0xc6336409}, {54}}, true, syn, now_s_);
+  EXPECT_FALSE(send(index, other, syn));
+  EXPECT_FALSE(receive(index, other, syn | ack));
   tcp(index, true, rst);
   expect_alive_for(key, 7440);
+}
+
+TEST_F(ShardTimers, TCP_019_a_second_connections_end_does_not_shorten_the_first) {
+  const auto key = key_of(1, 1, Protocol::tcp);
+  const net::Endpoint other{{0xc6336409}, {54}};
+  const MappingIndex index = established(key);
+  EXPECT_FALSE(send(index, other, syn));
+  EXPECT_FALSE(receive(index, other, syn | ack));
+  EXPECT_FALSE(receive(index, other, rst));
+  expect_alive_for(key, 7440);
+}
+
+// … and no longer, though the second is gone from the table long before.
+TEST_F(ShardTimers, TCP_018_the_last_of_several_connections_ends_the_mapping) {
+  const auto key = key_of(1, 1, Protocol::tcp);
+  const net::Endpoint other{{0xc6336409}, {54}};
+  const MappingIndex index = established(key);
+  EXPECT_FALSE(send(index, other, syn));
+  EXPECT_FALSE(receive(index, other, rst));
+  EXPECT_EQ(shard_->sessions_live(), 2U);
+  advance_slowly(500);
+  EXPECT_EQ(shard_->sessions_live(), 1U);
+  tcp(index, true, fin | ack);
+  tcp(index, false, fin | ack);
+  advance_slowly(200);
+  tcp(index, true, fin | ack);  // sent again
+  expect_alive_for(key, 40);
+  EXPECT_EQ(shard_->sessions_live(), 0U);
 }
 
 // Shows TCP-021.
 TEST_F(ShardTimers, a_strangers_segments_change_nothing) {
   const auto key = key_of(1, 1, Protocol::tcp);
   const MappingIndex index = established(key);
-  for (const uint8_t flags : {rst, fin, syn}) shard_->saw_tcp(index, {{0xc6336409}, {54}}, false, flags, now_s_);
+  for (const uint8_t flags : {rst, fin, syn}) EXPECT_FALSE(receive(index, {{0xc6336409}, {54}}, flags));
   expect_alive_for(key, 7440);
 }
 

@@ -102,7 +102,7 @@ TEST(Shard, any_thread_reads_while_the_worker_works) {
     if (index == null_mapping)
       static_cast<void>(shard->open_mapping(key, hash, b4_of(i % 7), 0, {}, now_s));
     else if (i % 3 == 0)
-      shard->saw_outbound(index, b4_of(i % 7), static_cast<uint8_t>(i % 2), now_s);
+      static_cast<void>(shard->admit_outbound(index, b4_of(i % 7), static_cast<uint8_t>(i % 2), {}, 0, now_s));
     if (i % 50 == 0) shard->expire(now_s += 7, 100);
   }
   over = true;
