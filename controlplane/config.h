@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "dataplane/nat/policy.h"
 #include "dataplane/net/types.h"
 #include "dataplane/pipeline/pass_through.h"
 
@@ -29,7 +30,7 @@ struct MssClamp {
   friend bool operator==(const MssClamp&, const MssClamp&) = default;
 };
 
-enum class Filtering : uint8_t { endpoint_independent, address_dependent, address_and_port_dependent };  // RFC 4787 §5
+using nat::Filtering;
 enum class DfPolicy : uint8_t { icmp, outer_fragment };       // RFC 2473 §7.2(a), RFC 6333 §6.3
 enum class UnsolicitedSyn : uint8_t { drop, icmp_after_6s };  // RFC 5382 REQ-4
 enum class LogLevel : uint8_t { debug, info, warning, error };
@@ -58,6 +59,7 @@ struct Config {
     std::string eal;    // empty: hugepages where there are any, else without
     uint32_t mappings_max = 1'000'000;
     uint32_t subscribers_max = 100'000;
+    uint32_t sessions_max = 500'000;
     std::string state_dir = "/dev/hugepages/portolan";
     uint32_t idle_sleep_us = 50;  // 0: always poll
   } dataplane;
@@ -86,7 +88,8 @@ struct Config {
     std::vector<net::Ipv6Prefix> allowed_prefixes{net::Ipv6Prefix{}};
     uint32_t mtu_bytes = 1500;
     MssClamp tcp_mss_clamp;
-    uint32_t hop_limit = 64;  // RFC 2473 §6.3
+    uint32_t hop_limit = 64;               // RFC 2473 §6.3
+    uint32_t b4_change_interval_s = 1800;  // RFC 7785 §4(3)
     DfPolicy df_policy = DfPolicy::icmp;
     OptionalOctet encapsulation_limit;  // RFC 2473 §4.1.1
     DscpModel dscp;
@@ -109,7 +112,9 @@ struct Config {
     PortRange port_range{1024, 65535};
     uint32_t block_ports = 256;
     uint32_t blocks_max = 4;
-    uint32_t quarantine_s = 120;  // RFC 6888 REQ-8
+    uint32_t quarantine_s = 120;           // RFC 6888 REQ-8
+    uint32_t quarantine_pcp_tcp_s = 7440;  // RFC 6887 §15
+    uint32_t quarantine_ports_max = 0;
     bool answer_echo = false;
   } pool;
 
@@ -118,8 +123,13 @@ struct Config {
     bool hairpinning = true;
     uint32_t udp_timeout_s = 300;       // RFC 4787 REQ-5
     uint32_t tcp_established_s = 7440;  // RFC 5382 REQ-5
+    uint32_t tcp_opening_s = 240;       // RFC 7857 §2.1
     uint32_t tcp_transitory_s = 240;
-    uint32_t icmp_timeout_s = 60;  // RFC 5508 REQ-2
+    uint32_t icmp_timeout_s = 60;      // RFC 5508 REQ-2
+    bool udp_inbound_refresh = false;  // RFC 4787 REQ-6a
+    uint32_t subscriber_mappings_max = 0, subscriber_sessions_max = 0, subscriber_inbound_sessions_max = 0;
+    uint32_t mapping_sessions_max = 0;
+    uint32_t mappings_per_second = 0;
     UnsolicitedSyn unsolicited_syn = UnsolicitedSyn::drop;
     std::vector<pipeline::PassThrough> pass_through;
   } nat;

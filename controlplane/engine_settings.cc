@@ -27,9 +27,21 @@ uint32_t share(uint32_t whole, unsigned workers) { return (whole + workers - 1) 
 
 nat::Policy policy_of(const Config& config) {
   nat::Policy policy;
-  policy.timeouts = {config.nat.udp_timeout_s, config.nat.tcp_established_s, config.nat.tcp_transitory_s,
-                     config.nat.icmp_timeout_s, config.pool.quarantine_s};
-  policy.limits = {static_cast<uint8_t>(config.pool.blocks_max)};
+  const auto& nat = config.nat;
+  policy.timeouts = {nat.udp_timeout_s,
+                     nat.tcp_established_s,
+                     nat.tcp_opening_s,
+                     nat.tcp_transitory_s,
+                     nat.icmp_timeout_s,
+                     config.pool.quarantine_s,
+                     config.pool.quarantine_pcp_tcp_s,
+                     nat.udp_inbound_refresh};
+  policy.limits = {
+      static_cast<uint8_t>(config.pool.blocks_max), nat.subscriber_mappings_max, nat.subscriber_sessions_max,
+      nat.subscriber_inbound_sessions_max,          nat.mapping_sessions_max,    nat.mappings_per_second};
+  policy.filtering = nat.filtering;
+  policy.quarantine_ports_max = share(config.pool.quarantine_ports_max, config.dataplane.workers);
+  policy.b4_change_interval_s = config.softwire.b4_change_interval_s;
   policy.pool = {config.pool.prefixes,
                  {config.pool.port_range.first, config.pool.port_range.last},
                  static_cast<uint16_t>(config.pool.block_ports),
@@ -46,6 +58,8 @@ nat::ShardSettings shard_settings(const Config& config, unsigned worker, const s
   settings.subscriber_prefix_length = static_cast<uint8_t>(config.softwire.subscriber_prefix_length);
   settings.plain_prefix_length = static_cast<uint8_t>(config.nat44.subscriber_prefix_length);
   settings.policy = policy_of(config);
+  settings.sessions_max = share(config.dataplane.sessions_max, settings.workers);
+  settings.sessions_path = state_dir + "/sessions." + std::to_string(worker);
   settings.slab_path = state_dir + "/mappings." + std::to_string(worker);
   return settings;
 }

@@ -44,6 +44,7 @@ void remove_surplus(const std::string& dir, unsigned workers, const Say& say) {
   for (unsigned worker = workers; worker < workers_limit; ++worker) {
     const fs::path path = dir + "/mappings." + std::to_string(worker);
     std::error_code error;
+    fs::remove(dir + "/sessions." + std::to_string(worker), error);
     if (fs::remove(path, error))
       say(path.string() + ": removed, there are fewer workers than before; its mappings end");
   }

@@ -45,7 +45,7 @@ struct alignas(64) Mapping {
   uint16_t address_delta = 0;   // ones-complement: add to a checksum's sum to go inside -> outside, address only
   uint16_t endpoint_delta = 0;  // the same, address and port
   uint32_t last_seen_s = 0;     // of outbound traffic
-  uint32_t expiry_s = 0;        // explicit: end of its lifetime; held: end of the hold
+  uint32_t expiry_s = 0;        // explicit, now or before: end of its lifetime; held: end of the hold
   uint32_t subscriber = 0;      // index in the shard's subscriber table
   MappingIndex wheel_next = null_mapping, wheel_previous = null_mapping;
   net::Endpoint first_remote;

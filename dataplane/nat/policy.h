@@ -8,14 +8,15 @@
 
 namespace portolan::nat {
 
-struct Timeouts {                     // seconds of idleness
-  uint32_t udp_s = 300;               // RFC 4787 REQ-5
-  uint32_t tcp_established_s = 7440;  // RFC 5382 REQ-5
-  uint32_t tcp_opening_s = 240;       // RFC 7857 §2.1
-  uint32_t tcp_transitory_s = 240;    // RFC 5382 REQ-5: closing
-  uint32_t icmp_s = 60;               // RFC 5508 REQ-2
-  uint32_t quarantine_s = 120;        // RFC 6888 REQ-8
-  bool udp_inbound_refresh = false;   // RFC 4787 REQ-6a
+struct Timeouts {                        // seconds of idleness
+  uint32_t udp_s = 300;                  // RFC 4787 REQ-5
+  uint32_t tcp_established_s = 7440;     // RFC 5382 REQ-5
+  uint32_t tcp_opening_s = 240;          // RFC 7857 §2.1
+  uint32_t tcp_transitory_s = 240;       // RFC 5382 REQ-5: closing
+  uint32_t icmp_s = 60;                  // RFC 5508 REQ-2
+  uint32_t quarantine_s = 120;           // RFC 6888 REQ-8
+  uint32_t quarantine_pcp_tcp_s = 7440;  // RFC 6887 §15: as long as a peer may believe in the connection
+  bool udp_inbound_refresh = false;      // RFC 4787 REQ-6a
   friend bool operator==(const Timeouts&, const Timeouts&) = default;
 };
 
@@ -40,6 +41,7 @@ struct Policy {
   Timeouts timeouts;
   Limits limits;
   Filtering filtering = Filtering::endpoint_independent;
+  uint32_t quarantine_ports_max = 0;     // of this shard at rest at once, later ones are free at once; 0: all
   uint32_t b4_change_interval_s = 1800;  // RFC 7785 §4(3)
   Pool pool;
 

@@ -142,6 +142,7 @@ class Shard {
   [[nodiscard]] std::optional<PortBlocks::Lease> lease_of(const Mapping& mapping) const;
   void enter_indexes(MappingIndex index, const Mapping& mapping, uint32_t local_address);
   void end(MappingIndex index, uint32_t now_s);
+  [[nodiscard]] uint32_t rest_s(const Mapping& mapping) const;
   void relink(MappingIndex index);
   void set_flags(MappingIndex index, uint8_t add, uint8_t remove);
   void set_life(MappingIndex index, uint8_t add, uint8_t remove, uint32_t expiry_s);

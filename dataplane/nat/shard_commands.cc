@@ -81,7 +81,7 @@ CommandResult Shard::end_explicit(const Command& command, uint32_t now_s) {
   // RFC 6887 §15: a delete may not end a mapping sooner than its outbound traffic would have.
   const uint32_t implicit_due = implicit_due_s(slab_[index]);
   if (implicit_due > now_s) {
-    set_life(index, 0, Mapping::explicit_life, 0);
+    set_flags(index, 0, Mapping::explicit_life);
     relink(index);
     return {command.ticket, Status::done, outside, implicit_due - now_s, 0};
   }

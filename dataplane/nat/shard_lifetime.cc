@@ -69,6 +69,14 @@ void Shard::release(const Mapping& mapping) {
   forget_if_idle(mapping.subscriber);
 }
 
+// How long its port rests (RFC 6888 REQ-8). `expiry_s` tells whether PCP made it.
+uint32_t Shard::rest_s(const Mapping& mapping) const {
+  const Timeouts& timeouts = policy().timeouts;
+  if (policy().quarantine_ports_max != 0 && held_.read() >= policy().quarantine_ports_max) return 0;
+  const bool long_believed = mapping.expiry_s != 0 && mapping.protocol == net::Protocol::tcp;
+  return (long_believed ? timeouts.quarantine_pcp_tcp_s : timeouts.quarantine_s) + 1;  // as in implicit_due_s
+}
+
 // Leaves both indexes; the record keeps the port until the hold is over (RFC 6888 REQ-8). Must be linked in the wheel.
 void Shard::end(MappingIndex index, uint32_t now_s) {
   end_sessions(index);
@@ -79,7 +87,7 @@ void Shard::end(MappingIndex index, uint32_t now_s) {
   outbound_.erase(hash_(key_of(mapping)), index);
   inbound_slot(lease_of(mapping)->local_address, *protocol_row(mapping.protocol), mapping.outside_port) = null_mapping;
   mapping.flags = static_cast<uint8_t>(Mapping::held | (mapping.flags & Mapping::plain));
-  mapping.expiry_s = now_s + policy().timeouts.quarantine_s + 1;  // as in implicit_due_s: never shorter
+  mapping.expiry_s = now_s + rest_s(mapping);
   slab_.write(index, mapping);
   relink(index);
   live_.set(live_.read() - 1);
@@ -97,8 +105,7 @@ uint32_t Shard::expire(uint32_t now_s, uint32_t budget) {
     const Mapping& mapping = slab_[index];
     const uint32_t due = due_s(mapping);
     if (due > now_s) {
-      if (mapping.has(Mapping::explicit_life) && mapping.expiry_s <= now_s)
-        set_life(index, 0, Mapping::explicit_life, 0);
+      if (mapping.has(Mapping::explicit_life) && mapping.expiry_s <= now_s) set_flags(index, 0, Mapping::explicit_life);
       wheel_.link(index, due);
     } else if (mapping.has(Mapping::held)) {
       release(mapping);
