@@ -13,6 +13,13 @@ bool can_be(const Mapping& mapping) {
   return mapping.has(Mapping::in_use) != mapping.has(Mapping::held) && mapping.tcp_state <= TcpState::trans;
 }
 
+bool can_be(const Session& session) {
+  const bool one_protocol = !session.has(Session::tcp) || !session.has(Session::udp);
+  const bool whole_grant =
+      !session.has(Session::grant) || (session.has(Session::tcp) && !session.has(Session::inbound));
+  return one_protocol && whole_grant && session.tcp_state <= TcpState::trans && session.remote != net::Endpoint{};
+}
+
 }  // namespace
 
 void Shard::restore(uint32_t now_s) {
@@ -65,6 +72,8 @@ bool Shard::restore_record(MappingIndex index, uint32_t now_s) {
   blocks_.take_this_port(block, *row, lease->port);
   mapping.subscriber = index_of_subscriber;
   mapping.last_seen_s = std::min(mapping.last_seen_s, now_s);
+  if (mapping.has(Mapping::held)) mapping.flags &= Mapping::held | Mapping::plain;
+  if (mapping.has(Mapping::many_remotes)) mapping.first_remote = {}, mapping.tcp_state = TcpState::none;
   enter_indexes(index, mapping, lease->local_address);
   return true;
 }
@@ -80,8 +89,7 @@ void Shard::restore_sessions(uint32_t now_s) {
     const auto row = protocol_row(session.protocol());
     session.mapping = lease && row ? inbound_slot(lease->local_address, *row, lease->port) : null_mapping;
     session.last_seen_s = std::min(session.last_seen_s, now_s);
-    return session.mapping != null_mapping && slab_[session.mapping].has(Mapping::many_remotes) &&
-           session.remote != net::Endpoint{};
+    return session.mapping != null_mapping && slab_[session.mapping].has(Mapping::many_remotes) && can_be(session);
   });
   for (MappingIndex index = 1; index < slab_.capacity(); ++index) {
     if (!slab_[index].has(Mapping::in_use) || !slab_[index].has(Mapping::many_remotes)) continue;
@@ -90,11 +98,13 @@ void Shard::restore_sessions(uint32_t now_s) {
       if (!sessions_[at].has(Session::grant)) ++all;
       if (sessions_[at].has(Session::inbound)) ++inbound;
     }
-    if (all > 0)
+    if (all > 0) {
       count_sessions(slab_[index].subscriber, all, inbound);
-    else
-      set_flags(index, slab_[index].protocol == net::Protocol::tcp ? Mapping::untracked : uint8_t{0},
-                Mapping::many_remotes);
+      continue;
+    }
+    while (sessions_.first_of(index) != null_session) sessions_.remove(sessions_.first_of(index));
+    set_flags(index, slab_[index].protocol == net::Protocol::tcp ? Mapping::untracked : uint8_t{0},
+              Mapping::many_remotes);
   }
 }
 
