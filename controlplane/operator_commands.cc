@@ -32,6 +32,7 @@ std::string alarms_text(const Aftr& aftr) {
 
 Reply show_status(const Aftr& aftr, const Request& request) {
   const EventLog* events = aftr.watch().event_log();
+  const auto& softwires = aftr.config().softwire.aftr_addresses;
   uint64_t live = 0, held = 0, subscribers = 0, blocks = 0, blocks_free = 0, dropped = 0, received = 0;
   for (const auto& shard : aftr.shards()) {
     live += shard->mappings_live();
@@ -48,7 +49,7 @@ Reply show_status(const Aftr& aftr, const Request& request) {
   return record_reply(request, {{"version", std::string(PORTOLAN_VERSION)},
                                 {"uptime_s", static_cast<int64_t>(aftr.uptime().count())},
                                 {"workers", uint64_t{aftr.dataplane().workers()}},
-                                {"softwire_address", to_text(aftr.config().softwire.aftr_addresses.front())},
+                                {"softwire_address", softwires.empty() ? Cell{} : Cell{to_text(softwires.front())}},
                                 {"mappings", live},
                                 {"mappings_max", uint64_t{aftr.config().dataplane.mappings_max}},
                                 {"mappings_in_quarantine", held},

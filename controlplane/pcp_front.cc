@@ -141,8 +141,9 @@ std::vector<pcp::Source> PcpFront::clients_of(const net::Ipv6& subscriber) const
 void PcpFront::tell(const net::Ipv6& subscriber, const std::vector<pcp::Source>& clients) {
   server_.restart_epoch(subscriber, now_());
   const pcp::Message announcement = server_.announce(subscriber, now_());
+  const auto& softwires = snapshot_->softwire.aftr_addresses;
   for (const auto& client : clients)
-    router_->send_pcp(datagram_to(client, snapshot_->softwire.aftr_addresses.front()),
+    router_->send_pcp(datagram_to(client, softwires.empty() ? net::Ipv6{} : softwires.front()),
                       {announcement.data(), announcement.size()});
 }
 

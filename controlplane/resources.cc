@@ -61,6 +61,13 @@ std::vector<ResourceReading> read_resources(const Shards& shards, const io::Data
         return Use{shard.blocks_total() - uint64_t{shard.blocks_free()}, shard.blocks_total()};
       },
       refusals({Verdict::pool_exhausted})));
+  readings.push_back(fullest(
+      "sessions", shards,
+      [](const Shard& shard) {
+        return Use{shard.sessions_live(), shard.settings().sessions_max};
+      },
+      refusals({Verdict::session_table_full})));
+  readings.push_back({"path MTUs of B4s", 0, 0, refusals({Verdict::path_mtu_full})});
   readings.push_back({"ring to the control thread", 0, 0, refusals({Verdict::punt_full})});
   readings.push_back({"rings between workers", 0, 0, refusals({Verdict::handover_full})});
   readings.push_back({"transmit queues", 0, 0, refusals({Verdict::transmit_full})});
