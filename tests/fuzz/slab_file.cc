@@ -1,6 +1,6 @@
-// libFuzzer entry: any octets as the file a worker's mappings lie in. The first says whether they are the whole file or
-// changes to one that a shard has left, and with which settings it is opened. It is refused with a reason, or what it
-// restores is sound, can be worked with, ends in time and is there again at the next start.
+// libFuzzer entry: any octets as the files a worker's mappings and sessions lie in. The first says whether they are the
+// mappings' whole file or changes to what a shard has left, and with which settings it is opened. It is refused with a
+// reason, or what it restores is sound, can be worked with, ends in time and is there again at the next start.
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -32,23 +32,26 @@ class Directory {  // on tmpfs where there is one; goes with the process
   Directory& operator=(const Directory&) = delete;
   ~Directory() { std::filesystem::remove_all(path_); }
   [[nodiscard]] std::string slab() const { return path_ + "/worker-0.slab"; }
+  [[nodiscard]] std::string sessions() const { return path_ + "/worker-0.sessions"; }
   void clear() const {
     for (const auto& entry : std::filesystem::directory_iterator(path_)) std::filesystem::remove(entry);
   }
 };
 
-nat::ShardSettings settings(const std::string& path) {
+nat::ShardSettings settings(const Directory& directory) {
   nat::ShardSettings settings;
   settings.mappings_max = 100;
   settings.subscribers_max = 20;
+  settings.sessions_max = 60;
   settings.policy.pool = {{*net::parse_ipv4_prefix("192.0.2.0/31")}, {2048, 2559}, 64, 1};
-  settings.slab_path = path;
+  settings.slab_path = directory.slab();
+  settings.sessions_path = directory.sessions();
   return settings;
 }
 
 // Each bit of `changes` is one thing an operator may have changed between two starts.
-nat::ShardSettings changed_settings(const std::string& path, uint8_t changes) {
-  auto changed = settings(path);
+nat::ShardSettings changed_settings(const Directory& directory, uint8_t changes) {
+  auto changed = settings(directory);
   if ((changes & 1) != 0) changed.mappings_max = 40;
   if ((changes & 2) != 0) changed.subscribers_max = 2;
   if ((changes & 4) != 0) changed.workers = 2;
@@ -95,11 +98,15 @@ std::vector<char> contents(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-// What a shard with live, explicit and resting mappings leaves behind.
-std::vector<char> left_behind(const Directory& directory) {
+struct Files {
+  std::vector<char> mappings, sessions;
+};
+
+// What a shard with live, explicit and resting mappings and with sessions leaves behind.
+Files left_behind(const Directory& directory) {
   directory.clear();
   {
-    auto shard = nat::Shard::open(settings(directory.slab()), start_s);
+    auto shard = nat::Shard::open(settings(directory), start_s);
     if (!shard) require(shard.error());
     open_some(**shard, 0, 40, start_s);
     for (uint32_t number = 30; number < 50; ++number)
@@ -107,24 +114,35 @@ std::vector<char> left_behind(const Directory& directory) {
     for (uint32_t number = 10; number < 20; ++number)
       (*shard)->execute(command(nat::Command::Verb::end_mapping, number), start_s);
   }
-  return contents(directory.slab());
+  return {contents(directory.slab()), contents(directory.sessions())};
+}
+
+// A change is a place, a length and octets; the place's highest bit says in which file. A last place alone: the file
+// ends there.
+void change(Files& files, Input& input) {
+  const uint16_t place = input.word();
+  const size_t at = place & 0x7fff;
+  auto& bytes = (place & 0x8000) != 0 ? files.sessions : files.mappings;
+  const auto octets = input.take(size_t{input.octet()} % 16 + 1);
+  for (size_t i = 0; i < octets.size() && at + i < bytes.size(); ++i) bytes[at + i] = static_cast<char>(octets[i]);
+  if (octets.empty()) bytes.resize(std::min(at, bytes.size()));
+}
+
+void write(const std::string& path, const std::vector<char>& bytes) {
+  std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
 }
 
 void lay_out(const Directory& directory, Input& input, bool whole) {
-  static const std::vector<char> original = left_behind(directory);
+  static const Files original = left_behind(directory);
   directory.clear();
-  std::vector<char> bytes = original;
+  Files files = original;
   if (whole) {
     const auto rest = input.take(1 << 16);
-    bytes.assign(rest.begin(), rest.end());
+    files.mappings.assign(rest.begin(), rest.end());
   }
-  while (!whole && !input.empty()) {
-    const size_t at = input.word();
-    const auto change = input.take(size_t{input.octet()} % 16 + 1);
-    for (size_t i = 0; i < change.size() && at + i < bytes.size(); ++i) bytes[at + i] = static_cast<char>(change[i]);
-    if (change.empty()) bytes.resize(std::min(at, bytes.size()));  // a last word alone: the file ends there
-  }
-  std::ofstream(directory.slab(), std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  while (!whole && !input.empty()) change(files, input);
+  write(directory.slab(), files.mappings);
+  write(directory.sessions(), files.sessions);
 }
 
 void require_sound(const nat::Shard& shard, const char* when) {
@@ -141,7 +159,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   lay_out(directory, input, (changes & 128) != 0);
   uint64_t live = 0;
   {
-    auto shard = nat::Shard::open(changed_settings(directory.slab(), changes), start_s + 10);
+    auto shard = nat::Shard::open(changed_settings(directory, changes), start_s + 10);
     if (!shard) return require(shard.error().empty() ? "refused without a word" : ""), 0;
     require_sound(**shard, "restored");
     open_some(**shard, 30, 60, start_s + 10);
@@ -150,7 +168,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     require_sound(**shard, "after some work");
     live = (*shard)->mappings_live();
   }
-  auto shard = nat::Shard::open(changed_settings(directory.slab(), changes), start_s + 200);
+  auto shard = nat::Shard::open(changed_settings(directory, changes), start_s + 200);
   if (!shard) return require("not its own: " + shard.error()), 0;
   require_sound(**shard, "restored from its own");
   if ((*shard)->mappings_live() != live) require("not every mapping came back");
