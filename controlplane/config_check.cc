@@ -338,6 +338,9 @@ std::optional<std::string> Checker::unfit_inside(net::Ipv4 inside) const {
     return text + " cannot be a host's address inside; give another";
   if (inside == config_.internet.address.address || inside == config_.internet.gateway)
     return text + " is internet." + (inside == config_.internet.gateway ? "gateway" : "address") + "; give another";
+  for (const auto& prefix : config_.nat44.inside_prefixes)
+    if (net::contains(prefix, inside))
+      return text + " lies in nat44.inside-prefix " + net::to_text(prefix) + ", which is translated; give another";
   for (const auto& prefix : config_.pool.prefixes)
     if (net::contains(prefix, inside))
       return text + " lies in pool.prefix " + net::to_text(prefix) + ", which is translated; take it out of the pool";
@@ -347,6 +350,8 @@ std::optional<std::string> Checker::unfit_inside(net::Ipv4 inside) const {
 void Checker::pass_through() const {
   const Name name{"nat", "pass-through"};
   const auto& rows = config_.nat.pass_through;
+  if (!rows.empty() && !wants_softwires())
+    fail(name, "is about a B4, and without [access] and [softwire] none is served; add those, or remove the line");
   for (size_t at = 0; at < rows.size(); ++at) {
     if (const auto unfit = unfit_inside(rows[at].inside)) fail(name, *unfit, at);
     const auto& allowed = config_.softwire.allowed_prefixes;

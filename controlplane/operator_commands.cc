@@ -46,10 +46,13 @@ Reply show_status(const Aftr& aftr, const Request& request) {
     for (const auto& side : counters.sides) received += side.received.read();
     for (const auto& packets : counters.dropped.packets) dropped += packets.read();
   }
+  const auto& softwires = aftr.config().softwire.aftr_addresses;
+  const net::Ipv4 inside = aftr.config().nat44.address.address;
   return record_reply(request, {{"version", std::string(PORTOLAN_VERSION)},
                                 {"uptime_s", static_cast<int64_t>(aftr.uptime().count())},
                                 {"workers", uint64_t{aftr.dataplane().workers()}},
                                 {"softwire_address", softwires.empty() ? Cell{} : Cell{to_text(softwires.front())}},
+                                {"nat44_address", aftr.config().serves_nat44() ? Cell{to_text(inside)} : Cell{}},
                                 {"mappings", live},
                                 {"mappings_max", uint64_t{aftr.config().dataplane.mappings_max}},
                                 {"mappings_in_quarantine", held},
@@ -122,9 +125,10 @@ struct MappingFilter {
   std::optional<net::Endpoint> outside;
   bool held = false;  // also those in quarantine
 
-  [[nodiscard]] bool passes(const Mapping& mapping, unsigned prefix_length) const {
+  [[nodiscard]] bool passes(const Mapping& mapping, const pipeline::Snapshot& snapshot) const {
+    const auto side = mapping.has(Mapping::plain) ? pipeline::Side::inside : pipeline::Side::access;
     return (held || !mapping.has(Mapping::held)) &&
-           (!subscriber || net::masked(mapping.b4, prefix_length) == *subscriber) &&
+           (!subscriber || snapshot.subscriber_of(side, mapping.b4) == *subscriber) &&
            (!outside || mapping.outside() == *outside);
   }
 };
@@ -150,31 +154,30 @@ Reply show_mappings(const Aftr& aftr, const Request& request) {
                          "'" + std::string(word) + "' is none of subscriber PREFIX, outside ADDRESS:PORT, held");
     }
   }
-  const unsigned prefix_length = aftr.config().softwire.subscriber_prefix_length;
-  return table_reply(request,
-                     {{"b4", false, 20},
-                      {"protocol"},
-                      {"inside", false, 18},
-                      {"outside", false, 18},
-                      {"life", false, 10},
-                      {"state", false, 11},
-                      {"first_remote", false, 18},
-                      {"ends_in_s", true, 9}},
-                     walk_mappings(aftr, [&aftr, filter, prefix_length](Row& row, const nat::Shard& shard, unsigned,
-                                                                        const Mapping& mapping) {
-                       if (!filter.passes(mapping, prefix_length)) return false;
-                       const int64_t ends_in = int64_t{shard.due_s(mapping)} - aftr.now_s();
-                       const bool no_remote = mapping.first_remote == net::Endpoint{};
-                       row = {to_text(mapping.b4),
-                              to_text(mapping.protocol),
-                              to_text(mapping.inside()),
-                              to_text(mapping.outside()),
-                              life_text(mapping),
-                              std::string(state_text(mapping)),
-                              no_remote ? Cell{} : Cell{to_text(mapping.first_remote)},
-                              std::max<int64_t>(ends_in, 0)};
-                       return true;
-                     }));
+  return table_reply(
+      request,
+      {{"b4", false, 20},
+       {"protocol"},
+       {"inside", false, 18},
+       {"outside", false, 18},
+       {"life", false, 10},
+       {"state", false, 11},
+       {"first_remote", false, 18},
+       {"ends_in_s", true, 9}},
+      walk_mappings(aftr, [&aftr, filter](Row& row, const nat::Shard& shard, unsigned, const Mapping& mapping) {
+        if (!filter.passes(mapping, aftr.snapshot())) return false;
+        const int64_t ends_in = int64_t{shard.due_s(mapping)} - aftr.now_s();
+        const bool no_remote = mapping.first_remote == net::Endpoint{};
+        row = {mapping.has(Mapping::plain) ? Cell{} : Cell{to_text(mapping.b4)},
+               to_text(mapping.protocol),
+               to_text(mapping.inside()),
+               to_text(mapping.outside()),
+               life_text(mapping),
+               std::string(state_text(mapping)),
+               no_remote ? Cell{} : Cell{to_text(mapping.first_remote)},
+               std::max<int64_t>(ends_in, 0)};
+        return true;
+      }));
 }
 
 // Per prefix, from the subscribers' records: the shards' own books are their workers'.
@@ -225,9 +228,12 @@ Reply show_neighbors(const Aftr& aftr, const Request& request) {
 
 Reply show_interfaces(const Aftr& aftr, const Request& request) {
   std::vector<Row> rows;
-  for (const auto side : {pipeline::Side::access, pipeline::Side::internet}) {
+  for (const auto side : pipeline::sides) {
+    if (!aftr.dataplane().has(side)) continue;
     const io::InterfaceInfo info = aftr.dataplane().interface(side);
-    rows.push_back({std::string(to_text(side)), info.device, info.driver, to_text(info.mac), uint64_t{info.mtu_bytes},
+    const auto link = aftr.snapshot().link(side);
+    rows.push_back({std::string(to_text(side)), info.device, info.driver, to_text(info.mac),
+                    link.vlan == 0 ? Cell{} : Cell{uint64_t{link.vlan}}, uint64_t{link.mtu_bytes},
                     std::string(info.link_up ? "up" : "down"), info.received, info.sent, info.missed + info.no_buffer,
                     info.receive_errors + info.transmit_errors});
   }
@@ -236,6 +242,7 @@ Reply show_interfaces(const Aftr& aftr, const Request& request) {
                       {"device"},
                       {"driver"},
                       {"link_layer_address"},
+                      {"vlan", true},
                       {"mtu_bytes", true},
                       {"link"},
                       {"received", true},
@@ -249,10 +256,14 @@ Reply show_pcp(const Aftr& aftr, const Request& request) {
   std::vector<Row> rows;
   const uint64_t now = aftr.pcp().now_s();
   aftr.pcp().server().for_each([&](const pcp::MappingKey& key, const pcp::Mapping& mapping) {
+    const bool plain = net::is_mapped(mapping.client.b4);
     rows.push_back({subscriber_text(aftr, key.subscriber), to_text(key.protocol),
                     to_text(net::Endpoint{key.inside_address, key.inside_port}), to_text(mapping.outside),
-                    mapping.expires_s > now ? mapping.expires_s - now : uint64_t{0}, to_text(mapping.client.b4),
-                    std::string(mapping.client.inner ? "softwire" : "ipv6")});
+                    mapping.expires_s > now ? mapping.expires_s - now : uint64_t{0},
+                    plain ? Cell{} : Cell{to_text(mapping.client.b4)},
+                    std::string(plain                  ? "ipv4"
+                                : mapping.client.inner ? "softwire"
+                                                       : "ipv6")});
   });
   return table_reply(
       request,
@@ -288,7 +299,7 @@ void add_operator_commands(CommandTable& table, Aftr& aftr) {
   show("show subscribers", show_subscribers, "Each subscriber's outside address and port blocks.");
   show("show pools", show_pools, "Each pool prefix and how much of it is in use.");
   show("show neighbors", show_neighbors, "The gateways and whether they answer.");
-  show("show interfaces", show_interfaces, "The two devices and what they count.");
+  show("show interfaces", show_interfaces, "The sides' devices and what they count; a shared one counts for all.");
   show("show events", show_events, "What was said lately: resources, gateways, reloads; the latest last.");
   show("show pcp", show_pcp, "Explicit mappings as the PCP server knows them; nonces are never shown.");
   table.add({"show counters", "[all]", Access::view,

@@ -74,16 +74,21 @@ Outcome Router::on_udp(const Arrival& arrival, const Ipv4View& packet) {
     return send_error(arrival, packet, {net::icmp::unreachable, net::icmp::port_unreachable});
   }
   // RFC 6887 §8.2: silence towards any side a client would not ask on.
-  const bool asked_rightly = destination == softwire_ipv4 || destination == pcp_anycast_ipv4;
+  const bool plain = context.side == Side::inside;
+  const bool asked_rightly =
+      destination == (plain ? snapshot_->inside.address.address : softwire_ipv4) || destination == pcp_anycast_ipv4;
   if (!asked_rightly || udp->header.source == net::Port{}) return Outcome::declined;
-  pcp_.on_pcp({.b4 = context.b4,
+  const auto link_neighbor = plain && is_on_link(Side::inside, source) && arrival.ethernet
+                                 ? std::optional(arrival.ethernet->source)
+                                 : std::nullopt;
+  pcp_.on_pcp({.b4 = plain ? snapshot_->subscriber_of(Side::inside, net::mapped(source)) : context.b4,
                .inner_source = source,
                .server6 = {},
                .server4 = destination,
                .softwire = context.softwire,
                .client_port = udp->header.source,
                .payload = udp->payload,
-               .neighbor = on_link_sender(arrival, context.b4)});
+               .neighbor = plain ? link_neighbor : on_link_sender(arrival, context.b4)});
   return Outcome::pcp_received;
 }
 
@@ -151,10 +156,12 @@ bool Router::send_pcp(const PcpDatagram& to, std::span<const uint8_t> reply) {
   Outcome outcome = Outcome::too_long;
   if (reply.size() <= Frame::payload_bytes_max) {
     Frame frame(reply);
-    Route route{Side::access, to.neighbor ? to.neighbor : gateways_.access.get(), std::nullopt};
+    const bool plain = net::is_mapped(to.b4);
+    const Side side = plain ? Side::inside : Side::access;
+    Route route{side, to.neighbor ? to.neighbor : gateways_.of(side).get(), std::nullopt};
     const net::Port port{pcp_server_port};
     if (to.inner_source) {
-      route.softwire = {to.b4, to.softwire};
+      if (!plain) route.softwire = {to.b4, to.softwire};
       frame.udp(port, to.client_port, to.server4, *to.inner_source);
       outcome = send_ipv4(frame, route, to.server4, *to.inner_source, net::Protocol::udp, 0, Outcome::pcp_received);
     } else {

@@ -37,8 +37,8 @@ class Transmit {
 
 // One PCP request, and all that is needed to answer it: a copy (its payload aside) may be kept for a later reply.
 struct PcpDatagram {
-  net::Ipv6 b4;                           // who asks: the softwire's remote end, or the plain IPv6 source
-  std::optional<net::Ipv4> inner_source;  // set if it came as IPv4 inside the softwire
+  net::Ipv6 b4;  // who asks: the softwire's remote end, or the plain IPv6 source; NAT44: the subscriber, IPv4-mapped
+  std::optional<net::Ipv4> inner_source;  // set if it came as IPv4, inside the softwire or plain
   net::Ipv6 server6;                      // plain IPv6: the address it was sent to
   net::Ipv4 server4;                      // in the softwire: likewise
   net::Ipv6 softwire;                     // in the softwire: its local end

@@ -25,21 +25,6 @@ std::optional<Side> side_of(const Snapshot& config, Side on_device, unsigned vla
   return found;
 }
 
-void send_through(Packet& packet, Side side, net::EtherType type, const Snapshot& config, const Gateways& gateways) {
-  const auto to = gateways.of(side).get();
-  if (!to) return packet.drop(nat::Verdict::neighbor_unresolved);
-  const auto link = config.link(side);
-  net::be16 next = static_cast<uint16_t>(type);
-  if (link.vlan != 0) {
-    packet.push(sizeof(net::VlanTag));
-    net::header_at<net::VlanTag>(packet.data) = {link.vlan, next};
-    next = static_cast<uint16_t>(net::EtherType::vlan);
-  }
-  packet.push(sizeof(net::EthernetHeader));
-  net::header_at<net::EthernetHeader>(packet.data) = {*to, link.mac, next};
-  packet.send(side);
-}
-
 }  // namespace
 
 void enter(Packet& packet, const Snapshot& config) {
@@ -58,16 +43,19 @@ void enter(Packet& packet, const Snapshot& config) {
   packet.context.side = *side;
 }
 
-void send_to_access(Packet& packet, const Snapshot& config, const Gateways& gateways) {
-  send_through(packet, Side::access, net::EtherType::ipv6, config, gateways);
-}
-
-void send_to_internet(Packet& packet, const Snapshot& config, const Gateways& gateways) {
-  send_through(packet, Side::internet, net::EtherType::ipv4, config, gateways);
-}
-
-void send_to_inside(Packet& packet, const Snapshot& config, const Gateways& gateways) {
-  send_through(packet, Side::inside, net::EtherType::ipv4, config, gateways);
+void send_to(Side side, Packet& packet, const Snapshot& config, const Gateways& gateways) {
+  const auto to = gateways.of(side).get();
+  if (!to) return packet.drop(nat::Verdict::neighbor_unresolved);
+  const auto link = config.link(side);
+  net::be16 next = static_cast<uint16_t>(side == Side::access ? net::EtherType::ipv6 : net::EtherType::ipv4);
+  if (link.vlan != 0) {
+    packet.push(sizeof(net::VlanTag));
+    net::header_at<net::VlanTag>(packet.data) = {link.vlan, next};
+    next = static_cast<uint16_t>(net::EtherType::vlan);
+  }
+  packet.push(sizeof(net::EthernetHeader));
+  net::header_at<net::EthernetHeader>(packet.data) = {*to, link.mac, next};
+  packet.send(side);
 }
 
 }  // namespace portolan::pipeline

@@ -12,8 +12,6 @@ namespace portolan::pipeline {
 void enter(Packet& packet, const Snapshot& config);
 
 // Puts the Ethernet header before packet.data and decides that it is sent, or dropped while the gateway is unresolved.
-void send_to_access(Packet& packet, const Snapshot& config, const Gateways& gateways);
-void send_to_internet(Packet& packet, const Snapshot& config, const Gateways& gateways);
-void send_to_inside(Packet& packet, const Snapshot& config, const Gateways& gateways);
+void send_to(Side side, Packet& packet, const Snapshot& config, const Gateways& gateways);
 
 }  // namespace portolan::pipeline

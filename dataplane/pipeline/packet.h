@@ -74,7 +74,7 @@ struct Context {
   uint8_t code = 0;           // punt bad_extension: ICMPv6 Parameter Problem code; tunnel_error: ICMP unreachable's
   uint16_t l3_offset = 0;     // from the frame's start to the packet `punt` speaks of (the inner one if in_softwire)
   uint16_t outer_offset = 0;  // from the frame's start to the outermost IP header
-  net::Ipv6 b4, softwire;     // the softwire's two ends, seen from here: remote and local
+  net::Ipv6 b4, softwire;     // the softwire's two ends, seen from here: remote and local. NAT44: the subscriber in b4
   net::Endpoint sent_from;    // hairpin: source and type of service as its sender wrote them
   uint8_t sent_tos = 0;
 };

@@ -174,7 +174,7 @@ void hand_over_unless(unsigned worker, unsigned owner, Packet& packet) {
 }
 
 unsigned owner_of(const net::Ipv6& b4, const Snapshot& config) {
-  return nat::owner_of_subscriber(net::masked(b4, config.softwire.subscriber_prefix_length), config.workers);
+  return nat::owner_of_subscriber(config.subscriber_of(Side::access, b4), config.workers);
 }
 
 std::span<const uint8_t> payload_of(const Packet& packet) {
@@ -219,6 +219,39 @@ void parse_ipv4_frame(Packet& packet, const Snapshot& config, unsigned worker) {
       (config.hairpinning && config.policy.pool.number_of(packet.ip->source)))
     return packet.drop(Verdict::ipv4_source_refused);
   parse_inbound(packet, config, worker);
+}
+
+bool is_inside(const Snapshot& config, net::Ipv4 address) {
+  for (const auto& prefix : config.inside.prefixes)
+    if (net::contains(prefix, address)) return true;
+  return false;
+}
+
+// From a subscriber without a softwire, outbound. His address alone says who he is.
+void parse_inside_frame(Packet& packet, const Snapshot& config, unsigned worker) {
+  auto* at = packet.data + sizeof(net::EthernetHeader);
+  const auto& side = config.inside;
+  packet.context.outer_offset = packet.context.l3_offset = sizeof(net::EthernetHeader);
+  if (!parse_ipv4(packet, at, packet.bytes - sizeof(net::EthernetHeader))) return;
+  const auto& ip = *packet.ip;
+  const bool is_subscriber = is_inside(config, ip.source) && ip.source != side.address.address;
+  // A router on the link may be none, but reports errors about what it could not deliver (RFC 5508 REQ-5).
+  const bool may_report = packet.protocol == net::Protocol::icmp && net::contains(side.address, ip.source) &&
+                          ip.source != side.address.address;
+  if (!is_subscriber && !may_report) return packet.drop(Verdict::ipv4_source_refused);
+  if (ip.destination == side.address.address || ip.destination == config.internet.address.address ||
+      (is_subscriber && ip.destination == pcp_anycast))
+    return packet.punt(Punt::host_ipv4, Verdict::router_declined);
+  if (never_forwarded(ip.destination) || is_inside(config, ip.destination))
+    return packet.drop(Verdict::destination_refused);
+  if (ip.is_fragment()) return packet.drop(Verdict::fragment_unsupported);
+  parse_transport(packet, true);
+  if (packet.decided()) return;
+  if (!is_subscriber && packet.quoted == nullptr) return packet.drop(Verdict::ipv4_source_refused);
+  const net::Ipv4 host = packet.quoted != nullptr ? packet.quoted->destination : ip.source;
+  packet.context.b4 = config.subscriber_of(Side::inside, net::mapped(host));
+  packet.outer_class = ip.tos;  // there is no outer header to say otherwise
+  hand_over_unless(worker, nat::owner_of_subscriber(packet.context.b4, config.workers), packet);
 }
 
 // The inner packet of a softwire, outbound.
@@ -340,14 +373,16 @@ HeaderChain walk_headers(const uint8_t* packet, size_t bytes) {
 
 void parse_frame(Packet& packet, const Snapshot& config, unsigned worker) {
   const auto& ethernet = net::header_at<net::EthernetHeader>(packet.data);
-  const bool access = packet.context.side == Side::access;
-  if (!for_us(ethernet.destination, config.link(packet.context.side).mac)) return packet.drop(Verdict::not_ours);
+  const Side side = packet.context.side;
+  const bool access = side == Side::access;
+  if (!for_us(ethernet.destination, config.link(side).mac)) return packet.drop(Verdict::not_ours);
   switch (net::EtherType{uint16_t{ethernet.type}}) {
     case net::EtherType::arp:
       return access ? packet.drop(Verdict::not_ours) : packet.punt(Punt::arp, Verdict::router_declined);
     case net::EtherType::ipv6:
       return access ? parse_ipv6_frame(packet, config, worker) : packet.drop(Verdict::not_ours);
     case net::EtherType::ipv4:
+      if (side == Side::inside) return parse_inside_frame(packet, config, worker);
       return access ? packet.drop(Verdict::not_ours) : parse_ipv4_frame(packet, config, worker);
     default:
       return packet.drop(Verdict::unknown_ethertype);

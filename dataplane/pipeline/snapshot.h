@@ -100,6 +100,11 @@ struct Snapshot {
     }
     return {inside.mac, inside.mtu_bytes, inside.vlan};
   }
+  // Whom a mapping belongs to: the B4's prefix, or the inside address's, IPv4-mapped.
+  [[nodiscard]] net::Ipv6 subscriber_of(Side side, const net::Ipv6& address) const {
+    return masked(address,
+                  side == Side::inside ? 96U + inside.subscriber_prefix_length : softwire.subscriber_prefix_length);
+  }
   [[nodiscard]] bool serves(Side side) const {
     if (side == Side::access) return !softwire.aftr_addresses.empty();
     return side == Side::internet || !inside.prefixes.empty();

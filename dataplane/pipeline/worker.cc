@@ -71,7 +71,7 @@ bool may_leave(Packet& packet, uint16_t mtu_bytes) {
   return packet.punt(Punt::too_big, Verdict::too_big), false;
 }
 
-// The type of service with which a packet enters the softwire.
+// The type of service with which a packet goes to the subscriber.
 uint8_t inbound_tos(const Packet& packet, const Snapshot& config) {
   const uint8_t tos = packet.ip->tos;
   if (packet.context.hairpin || !config.internet.remark_dscp) return tos;
@@ -84,12 +84,25 @@ bool is_answered(const Packet& packet) {
          (packet.protocol == net::Protocol::tcp || packet.protocol == net::Protocol::udp);
 }
 
-// Undoes hairpin() for a packet that gets no further: what is left is the one in its sender's softwire.
+// Undoes hairpin() for a packet that gets no further: what is left is the one its sender sent, in a softwire or not.
 void unhairpin(Packet& packet) {
   restore_hairpinned(packet);
   packet.context.hairpin = false;
-  packet.context.in_softwire = true;
+  packet.context.in_softwire = packet.context.side == Side::access;
   packet.context.l3_offset = packet.context.outer_offset = 0;
+}
+
+// Whether the way to a subscriber may be taken, on which so much fits. Asked before anything is rewritten, so that an
+// error quotes the packet as its sender sent it.
+bool may_go_inside(Packet& packet, uint16_t fits_bytes, bool cut_despite_df) {
+  const auto& ip = *packet.ip;
+  const bool hairpinned = packet.context.hairpin;
+  if (ip.ttl <= 1 && !hairpinned) return packet.punt(Punt::ttl_expired, Verdict::router_declined), false;
+  if (ip.total_length <= fits_bytes || !ip.dont_fragment() || cut_despite_df) return true;
+  if (hairpinned && !is_answered(packet)) return packet.drop(Verdict::too_big), false;
+  if (hairpinned) unhairpin(packet);
+  packet.context.mtu = fits_bytes;  // RFC 2473 §7.2(a)
+  return packet.punt(Punt::too_big, Verdict::too_big), false;
 }
 
 }  // namespace
@@ -146,7 +159,7 @@ void Worker::pass(Burst& burst, Packet& packet, uint32_t now_s) {
     return send_into_softwire(burst, packet, 0, b4, mtu_bytes);
   }
   forward(ip, decapsulated_tos(ip.tos, packet.outer_class, config.softwire.pipe_dscp.has_value()));
-  send_outside(burst, packet);
+  send_ipv4(burst, packet, Side::internet);
 }
 
 // Frames from a device get their side, and are counted; what another worker handed over has been before.
@@ -172,8 +185,7 @@ void Worker::receive(Burst& burst) {
 nat::OutboundKey Worker::key_of(const Packet& packet) const {
   // An ICMP error from inside answers an inbound packet: its mapping is the quoted destination's (RFC 5508 §4.2).
   const net::Ipv4 inside = packet.quoted != nullptr ? packet.quoted->destination : packet.ip->source;
-  return {net::masked(packet.context.b4, snapshot_->softwire.subscriber_prefix_length), inside, packet.port,
-          packet.protocol, 0};
+  return {snapshot_->subscriber_of(packet.context.side, packet.context.b4), inside, packet.port, packet.protocol, 0};
 }
 
 // Plain loops, each starting every load that the next one uses: the memory's latency is paid once a burst.
@@ -250,27 +262,28 @@ void Worker::translate_outbound(Burst& burst, Packet& packet, uint32_t now_s) {
   if (!may_leave(packet, hairpins ? UINT16_MAX : snapshot_->internet.mtu_bytes)) return;
   if (const auto refused = admit_outbound(packet, now_s)) return refuse(packet, *refused);
   if (is_tcp_segment(packet))
-    clamp_mss(net::header_at<net::TcpHeader>(packet.transport), snapshot_->softwire.tcp_mss_max);
+    clamp_mss(net::header_at<net::TcpHeader>(packet.transport),
+              packet.context.side == Side::inside ? snapshot_->inside.tcp_mss_max : snapshot_->softwire.tcp_mss_max);
   const nat::Mapping& mapping = shard_[packet.mapping];
   if (hairpins) packet.context.sent_from = mapping.inside(), packet.context.sent_tos = ip.tos;
   if ((tcp_flags_of(packet) & net::tcp_syn) != 0) held_syns_.forget(mapping.outside(), remote_of(packet, true));
-  const bool pipe = snapshot_->softwire.pipe_dscp.has_value();
+  const bool pipe = snapshot_->softwire.pipe_dscp.has_value() && packet.context.side == Side::access;
   rewrite_outbound(packet, mapping, decapsulated_tos(ip.tos, packet.outer_class, pipe));
   if (!ip.is_atomic()) set_identification(ip, identifications_.next(ip.source, ip.destination, packet.protocol));
   packet.pull(packet.offset_of(&ip));
   counters_.translated_outbound.add();
   if (hairpins) return hairpin(packet);
-  send_outside(burst, packet);
+  send_ipv4(burst, packet, Side::internet);
 }
 
-void Worker::send_outside(Burst& burst, Packet& packet) {
+void Worker::send_ipv4(Burst& burst, Packet& packet, Side side) {
   const size_t first_fragment = burst.fragment_count;
-  const uint16_t mtu_bytes = snapshot_->internet.mtu_bytes;
+  const uint16_t mtu_bytes = snapshot_->link(side).mtu_bytes;
   if (packet.bytes > mtu_bytes && !fragment_ipv4(packet, burst, buffers_, mtu_bytes))
     return packet.drop(Verdict::no_buffer);
   for (size_t i = first_fragment; i < burst.fragment_count; ++i)
-    send_to_internet(burst.fragments[i], *snapshot_, gateways_);
-  send_to_internet(packet, *snapshot_, gateways_);
+    send_to(side, burst.fragments[i], *snapshot_, gateways_);
+  send_to(side, packet, *snapshot_, gateways_);
 }
 
 // To another mapping of this box: from here on the packet is one from the internet (RFC 4787 REQ-9).
@@ -286,13 +299,17 @@ void Worker::translate_inbound(Burst& burst, Packet& packet, uint32_t now_s) {
   if (packet.mapping == nat::null_mapping) return refuse_inbound(packet, Verdict::no_mapping, now_s);
   if (const auto refused = admit_inbound(packet, now_s)) return refuse_inbound(packet, *refused, now_s);
   const nat::Mapping& mapping = shard_[packet.mapping];
-  const uint16_t mtu_bytes = path_mtu(packet, mapping.b4, now_s);
-  if (!may_enter_softwire(packet, mtu_bytes)) return;
+  const bool plain = mapping.has(nat::Mapping::plain);
+  if (!snapshot_->serves(plain ? Side::inside : Side::access)) return packet.drop(Verdict::no_mapping);
+  const uint16_t mtu_bytes = plain ? snapshot_->inside.mtu_bytes : path_mtu(packet, mapping.b4, now_s);
+  if (!(plain ? may_go_inside(packet, mtu_bytes, false) : may_enter_softwire(packet, mtu_bytes))) return;
   if (is_tcp_segment(packet))
-    clamp_mss(net::header_at<net::TcpHeader>(packet.transport), snapshot_->softwire.tcp_mss_max);
+    clamp_mss(net::header_at<net::TcpHeader>(packet.transport),
+              plain ? snapshot_->inside.tcp_mss_max : snapshot_->softwire.tcp_mss_max);
   rewrite_inbound(packet, mapping, !packet.context.hairpin, inbound_tos(packet, *snapshot_));
   packet.pull(packet.offset_of(packet.ip));
   counters_.translated_inbound.add();
+  if (plain) return send_ipv4(burst, packet, Side::inside);
   send_into_softwire(burst, packet, mapping.softwire, mapping.b4, mtu_bytes);
 }
 
@@ -302,18 +319,10 @@ uint16_t Worker::path_mtu(const Packet& packet, const net::Ipv6& b4, uint32_t no
   return fits_anywhere ? config.mtu_bytes : path_mtus_.to(b4, config.mtu_bytes, now_s);
 }
 
-// Asked before anything is rewritten, so that an error quotes the packet as its sender sent it.
 bool Worker::may_enter_softwire(Packet& packet, uint16_t mtu_bytes) const {
-  const auto& ip = *packet.ip;
   const auto& config = snapshot_->softwire;
-  const bool hairpinned = packet.context.hairpin;
-  if (ip.ttl <= 1 && !hairpinned) return packet.punt(Punt::ttl_expired, Verdict::router_declined), false;
-  const auto fits_bytes = static_cast<uint16_t>(mtu_bytes - config.overhead_bytes());
-  if (ip.total_length <= fits_bytes || !ip.dont_fragment() || config.df_policy == DfPolicy::outer_fragment) return true;
-  if (hairpinned && !is_answered(packet)) return packet.drop(Verdict::too_big), false;
-  if (hairpinned) unhairpin(packet);
-  packet.context.mtu = fits_bytes;  // RFC 2473 §7.2(a)
-  return packet.punt(Punt::too_big, Verdict::too_big), false;
+  return may_go_inside(packet, static_cast<uint16_t>(mtu_bytes - config.overhead_bytes()),
+                       config.df_policy == DfPolicy::outer_fragment);
 }
 
 void Worker::send_into_softwire(Burst& burst, Packet& packet, uint8_t softwire, const net::Ipv6& b4,
@@ -327,8 +336,8 @@ void Worker::send_into_softwire(Burst& burst, Packet& packet, uint8_t softwire, 
     if (!fragment(packet, burst, buffers_, mtu_bytes, identification)) return packet.drop(Verdict::no_buffer);
   }
   for (size_t i = first_fragment; i < burst.fragment_count; ++i)
-    send_to_access(burst.fragments[i], *snapshot_, gateways_);
-  send_to_access(packet, *snapshot_, gateways_);
+    send_to(Side::access, burst.fragments[i], *snapshot_, gateways_);
+  send_to(Side::access, packet, *snapshot_, gateways_);
 }
 
 }  // namespace portolan::pipeline

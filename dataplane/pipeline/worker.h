@@ -54,7 +54,7 @@ class Worker {
   [[nodiscard]] std::optional<nat::Verdict> admit_inbound(const Packet& packet, uint32_t now_s);
   void translate_outbound(Burst& burst, Packet& packet, uint32_t now_s);
   void hairpin(Packet& packet);
-  void send_outside(Burst& burst, Packet& packet);
+  void send_ipv4(Burst& burst, Packet& packet, Side side);  // cut, if it has to be
   // The largest packet that may go to the B4, and whether this one may: if not, its fate is decided.
   [[nodiscard]] uint16_t path_mtu(const Packet& packet, const net::Ipv6& b4, uint32_t now_s) const;
   bool may_enter_softwire(Packet& packet, uint16_t mtu_bytes) const;

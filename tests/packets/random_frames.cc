@@ -28,7 +28,12 @@ std::string fault_of(const Outcome& outcome, const Settings& settings) {
   const uint8_t* packet = frame.data() + sizeof ethernet;
   const size_t bytes = frame.size() - sizeof ethernet;
   if (outcome.side != pipeline::Side::access) {
-    if (outcome.side == pipeline::Side::inside) return fault_of_ipv4(packet, bytes, false);
+    if (outcome.side == pipeline::Side::inside) {
+      const net::Ipv4 to = net::header_at<net::Ipv4Header>(packet).destination;
+      const auto& prefixes = settings.snapshot.inside.prefixes;
+      const bool known = std::ranges::any_of(prefixes, [&](const auto& prefix) { return contains(prefix, to); });
+      return known ? fault_of_ipv4(packet, bytes, false) : "to an inside host that is none";
+    }
     const net::Ipv4 source = net::header_at<net::Ipv4Header>(packet).source;
     if (std::ranges::none_of(settings.pool_prefixes, [&](const auto& prefix) { return contains(prefix, source); }))
       return "a source that is not of the pool";

@@ -1,8 +1,10 @@
 // 300 000 damaged frames: whatever comes in, nothing is lost, leaked or sent that is not sound. The seed is fixed.
+#include <array>
 #include <gtest/gtest.h>
 #include <random>
 
 #include "dataplane/net/checksum.h"
+#include "dataplane/net/text.h"
 #include "tests/packets/random_frames.h"
 
 namespace portolan::packets {
@@ -25,6 +27,14 @@ constexpr const char* from_b4[] = {
     "2001:db8:b:@00::1 > 2001:db8:a::1 frag 0-32 7 / 10.0.0.@:4% > 198.51.100.9:53 udp 60",
     "2001:db8:b:@00::1 > 2001:db8:a::1 nh 43 ext 0400000100000000 / 10.0.0.@:4% > 198.51.100.9:53 udp 1",
 };
+constexpr const char* from_inside[] = {
+    "100.64.1.@:4% > 198.51.100.@:53 udp 30",
+    "100.64.1.@:4% > 198.51.100.9:80 tcp S 0 mss 1460",
+    "100.64.1.@ > 198.51.100.9 icmp echo 4% 1 30",
+    "100.64.1.@:4% > 192.0.2.@:2% udp 1473",
+    "100.64.0.7 > 198.51.100.9 icmp 11 0 about 198.51.100.9:53 > 100.64.1.@:4% udp 9",
+    "vlan 0x6000 100.64.1.@:4% > 198.51.100.@:53 udp 30 opts 01010100",
+};
 constexpr const char* from_internet[] = {
     "198.51.100.@:53 > 192.0.2.@:2% udp 30 opts 01010100",
     "198.51.100.9:80 > 192.0.2.@:2% tcp SA 0 mss 1460",
@@ -42,8 +52,9 @@ class RandomFrames {
   uint32_t below(uint32_t count) { return static_cast<uint32_t>(random_()) % count; }
 
   Bytes next(Side side) {
-    std::string text =
-        side == Side::access ? from_b4[below(std::size(from_b4))] : from_internet[below(std::size(from_internet))];
+    std::string text = side == Side::access     ? from_b4[below(std::size(from_b4))]
+                       : side == Side::internet ? from_internet[below(std::size(from_internet))]
+                                                : from_inside[below(std::size(from_inside))];
     const char port[] = {static_cast<char>('0' + below(2)), static_cast<char>('0' + below(10)),
                          static_cast<char>('0' + below(10)), 0};
     const std::string host = std::to_string(below(4));
@@ -96,6 +107,7 @@ class RandomFramesTest : public testing::TestWithParam<unsigned> {};
 TEST_P(RandomFramesTest, nothing_is_lost_or_leaked) {
   Settings settings = default_settings();
   settings.workers = GetParam();
+  settings.snapshot.inside.prefixes = {*net::parse_ipv4_prefix("100.64.1.0/30")};
   settings.ports = {2000, 2511};
   settings.block_ports = 64;
   settings.shard.mappings_max = 600;
@@ -105,7 +117,7 @@ TEST_P(RandomFramesTest, nothing_is_lost_or_leaked) {
   uint32_t now_s = start_s;
   size_t sent = 0;
   for (size_t count = 0; count < frames_max / 4;) {
-    const Side side = frames.below(3) != 0 ? Side::access : Side::internet;
+    const Side side = std::array{Side::access, Side::access, Side::internet, Side::inside}[frames.below(4)];
     std::vector<Bytes> burst(frames.below(pipeline::burst_max) + 1);
     for (auto& frame : burst) frame = frames.next(side);
     count += burst.size();

@@ -8,7 +8,7 @@
 //   counters NAME N…                   all others must be 0
 //   check $x in A-B | $x == $y | $x != $y | mappings N | sessions N
 //   change KEY VALUE…; KEY VALUE…      the same keys while it runs, those of the policy
-//   pcp B4 ADDRESS:PORT udp|tcp LIFETIME [$a:$p | A:P, the one asked for]
+//   pcp B4|IPV4 ADDRESS:PORT udp|tcp LIFETIME [$a:$p | A:P, the one asked for]
 //
 // Whatever leaves must be expected before the next comes in. At the end the counters' law and the audit must hold.
 #include <algorithm>
@@ -180,7 +180,7 @@ std::string describe(const Outcome& outcome) {
 
 class Run {
  public:
-  Run(const Settings& settings) : network_(settings), workers_(settings.workers) {}
+  Run(const Settings& settings) : settings_(settings), network_(settings), workers_(settings.workers) {}
 
   void line(const Words& words) {
     if (words[0] == "config") return;
@@ -296,9 +296,10 @@ class Run {
   void pcp(const Words& words) {
     nat::Command command;
     command.verb = number(words.at(4)) > 0 ? nat::Command::Verb::open_explicit : nat::Command::Verb::end_explicit;
-    command.b4 = net::parse_ipv6(words.at(1)).value();
+    const auto plain = net::parse_ipv4(words.at(1));  // NAT44
+    command.b4 = plain ? subscriber_of(Side::inside, net::mapped(*plain)) : net::parse_ipv6(words.at(1)).value();
     const auto inside = net::parse_endpoint(words.at(2)).value();
-    command.key = {net::masked(command.b4, 56), inside.address, inside.port,
+    command.key = {plain ? command.b4 : subscriber_of(Side::access, command.b4), inside.address, inside.port,
                    words.at(3) == "tcp" ? net::Protocol::tcp : net::Protocol::udp, 0};
     command.lifetime_s = number(words.at(4));
     const bool asks = words.size() > 5 && words[5][0] != '$';
@@ -312,6 +313,11 @@ class Run {
     variables_[words[5].substr(colon + 1)] = result.outside.port.number;
   }
 
+  [[nodiscard]] net::Ipv6 subscriber_of(Side side, const net::Ipv6& address) const {
+    return settings_.snapshot.subscriber_of(side, address);
+  }
+
+  const Settings settings_;
   Network network_;
   unsigned workers_, entry_ = 0;  // frames come in at each worker in turn, so that most are handed over
   uint32_t now_s_ = start_s;

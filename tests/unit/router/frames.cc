@@ -5,6 +5,18 @@ namespace portolan::control::testing {
 
 namespace {
 
+Octets pseudo_header(const Octets& source, const Octets& destination, unsigned protocol, size_t bytes) {
+  return source + destination + u16(0) + u16(static_cast<unsigned>(bytes)) + u16(protocol);  // family's order: same sum
+}
+
+Octets with_checksum(Octets message, size_t at, const Octets& summed_before) {
+  const uint16_t sum = checksum(summed_before + message);
+  message[at] = static_cast<uint8_t>(sum >> 8), message[at + 1] = static_cast<uint8_t>(sum);
+  return message;
+}
+
+}  // namespace
+
 pipeline::Snapshot a_snapshot() {
   pipeline::Snapshot out;
   out.access = {.mac = link(our_access_mac),
@@ -20,18 +32,6 @@ pipeline::Snapshot a_snapshot() {
       {net::parse_ipv4_prefix("192.0.2.0/28").value(), net::parse_ipv4_prefix("198.51.100.16/30").value()}, {}, 256, 1);
   return out;
 }
-
-Octets pseudo_header(const Octets& source, const Octets& destination, unsigned protocol, size_t bytes) {
-  return source + destination + u16(0) + u16(static_cast<unsigned>(bytes)) + u16(protocol);  // family's order: same sum
-}
-
-Octets with_checksum(Octets message, size_t at, const Octets& summed_before) {
-  const uint16_t sum = checksum(summed_before + message);
-  message[at] = static_cast<uint8_t>(sum >> 8), message[at + 1] = static_cast<uint8_t>(sum);
-  return message;
-}
-
-}  // namespace
 
 Octets operator+(Octets left, const Octets& right) {
   left.insert(left.end(), right.begin(), right.end());
@@ -117,7 +117,8 @@ void PrintTo(const Sent& sent, std::ostream* out) {
   for (const uint8_t octet : sent.frame) *out << digits[octet >> 4] << digits[octet & 15];
 }
 
-RouterTest::RouterTest() : snapshot(a_snapshot()), router(snapshot, gateways, *this, *this, now_ms, {10, 10}) {}
+RouterTest::RouterTest(pipeline::Snapshot with)
+    : snapshot(std::move(with)), router(snapshot, gateways, *this, *this, now_ms, {10, 10}) {}
 
 bool RouterTest::send(Side side, std::span<const uint8_t> frame) {
   if (device_takes) sent.push_back({side, Octets(frame.begin(), frame.end())});

@@ -70,9 +70,11 @@ struct Sent {
 
 inline long times(const std::vector<Sent>& sent, const Sent& one) { return std::count(sent.begin(), sent.end(), one); }
 
+pipeline::Snapshot a_snapshot();  // an access and an internet side, untagged
+
 class RouterTest : public ::testing::Test, public Transmit, public PcpService {
  public:
-  RouterTest();
+  explicit RouterTest(pipeline::Snapshot with = a_snapshot());
 
   bool send(Side side, std::span<const uint8_t> frame) override;
   void on_pcp(const PcpDatagram& datagram) override;
