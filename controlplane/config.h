@@ -105,6 +105,7 @@ struct Config {
     uint32_t vlan = 0;
     uint32_t subscriber_prefix_length = 32;
     MssClamp tcp_mss_clamp{MssClamp::Mode::off, 0};
+    bool icmp_errors = true;
   } nat44;
 
   struct Pool {

@@ -96,6 +96,7 @@ pipeline::Snapshot snapshot_of(const Config& config, const Macs& macs) {
   snapshot.pass_through = config.nat.pass_through;
   snapshot.internet.icmp_errors = config.internet.icmp_errors;
   snapshot.softwire.icmp_errors = config.softwire.icmp_errors;
+  snapshot.inside.icmp_errors = config.nat44.icmp_errors;
   snapshot.pool_answers_echo = config.pool.answer_echo;
   snapshot.internet.remark_dscp = config.internet.remark_dscp;
   snapshot.softwire.df_policy =

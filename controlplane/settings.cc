@@ -256,6 +256,12 @@ constexpr Setting setting_rows[] = {
      .min = 536,
      .max = 8960,
      .reload = Reload::live},
+    {.section = "nat44",
+     .key = "icmp-errors",
+     .help =
+         "Tell these subscribers what could not be forwarded; off, only what is too big for the way (RFC 5508 REQ-9).",
+     .field = [](Config& c) -> Field { return &c.nat44.icmp_errors; },
+     .reload = Reload::live},
 
     {.section = "pool",
      .key = "prefix",

@@ -47,6 +47,7 @@ Outcome Router::on_punted_for_error(const Arrival& arrival) {
 }
 
 bool Router::errors_wanted(Side side) const {
+  if (side == Side::inside) return snapshot_->inside.icmp_errors;
   return side == Side::internet ? snapshot_->internet.icmp_errors : snapshot_->softwire.icmp_errors;
 }
 

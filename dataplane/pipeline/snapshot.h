@@ -47,6 +47,7 @@ struct Snapshot {
     std::vector<net::Ipv4Prefix> prefixes{};  // whose sources are let in; empty: there is no such side
     uint8_t subscriber_prefix_length = 32;
     uint16_t tcp_mss_max = 0;
+    bool icmp_errors = true;
     friend bool operator==(const Inside&, const Inside&) = default;
   } inside;
   std::array<uint8_t, side_count> devices{0, 1, 2};  // by Side: sides with one number share a device

@@ -97,7 +97,7 @@ TEST(Config, any_printed_configuration_parses_again) {
 }
 
 TEST(Config, shipped_files_parse) {
-  for (const char* name : {"portolan.conf", "full.conf"}) {
+  for (const char* name : {"portolan.conf", "full.conf", "nat44.conf"}) {
     const auto config = read_config(fs::path(PORTOLAN_CONFIGS) / name);
     EXPECT_TRUE(config) << all_of(config.error());
   }

@@ -152,6 +152,16 @@ TEST_F(Nat44, errors_come_from_our_inside_address) {
   }
 }
 
+TEST_F(Nat44, ICM_018_errors_can_be_switched_off_for_this_side_alone) {
+  resolve();
+  snapshot.inside.icmp_errors = false;
+  const Octets packet = ipv4(from_host(17, remote, 1), udp(host, remote, 5000, 53, text("hello")));
+  EXPECT_EQ(inside(Punt::ttl_expired, packet), Outcome::error_switched_off);
+  EXPECT_EQ(inside(Punt::too_big, packet, inside_gateway_mac, 1300), Outcome::error_sent);
+  snapshot.inside.icmp_errors = true, snapshot.softwire.icmp_errors = false, snapshot.internet.icmp_errors = false;
+  EXPECT_EQ(inside(Punt::ttl_expired, packet), Outcome::error_sent);
+}
+
 TEST_F(Nat44, pcp_is_asked_at_our_address_and_the_anycast_one_by_the_host_itself) {
   resolve();
   for (const auto server : {our_inside, std::string_view("192.0.0.9")}) {
