@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "dataplane/net/text.h"
 #include "tests/packets/random_frames.h"
 
 namespace {
@@ -21,6 +22,7 @@ packets::Settings settings() {
   settings.workers = 2;
   settings.block_ports = 64;
   settings.shard.mappings_max = 200;
+  settings.snapshot.inside.prefixes = {*net::parse_ipv4_prefix("100.64.0.0/10")};
   return settings;
 }
 
@@ -41,7 +43,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const packets::Settings ours = settings();
   static uint32_t now_s = 0;
   if (size < 4) return 0;
-  const auto side = (data[0] & 1) != 0 ? pipeline::Side::access : pipeline::Side::internet;
+  const auto side = (data[0] & 4) != 0   ? pipeline::Side::inside
+                    : (data[0] & 1) != 0 ? pipeline::Side::access
+                                         : pipeline::Side::internet;
   network.expire(++now_s);
   for (const auto& outcome : network.deliver((data[0] & 2) != 0 ? 1 : 0, side, frames_of(data + 1, size - 1), now_s))
     require(fault_of(outcome, ours));

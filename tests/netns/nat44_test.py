@@ -22,51 +22,43 @@ labs.HOSTS += ("inside", "customer", "switch")
 
 
 class Nat44Lab(labs.Lab):
-    """`vlans`: of access, internet and inside, 0 untagged. `one_armed`: a switch joins all three to one device."""
+    """`vlans`: of access, internet and inside, 0 untagged. `one_armed`: one device for all three."""
+
+    DEVICES = ("acc0", "inet0", "ins0")  # of the AFTR, by side
 
     def __init__(self, *arguments, vlans=(0, 0, 0), one_armed=False, **options):
         self.vlans, self.one_armed = vlans, one_armed
         super().__init__(*arguments, **options)
-
-    def interface(self, host):
-        """The one towards the AFTR, on which untagged packets are seen."""
-        vlan = dict(zip(("access", "internet", "inside"), self.vlans))[host]
-        return f"aftr0.{vlan}" if vlan else "aftr0"
 
     def _topology(self):
         super()._topology()
         self._link("inside", "aftr0", "aftr", "ins0")
         self._link("customer", "eth0", "inside", "customer")
         self._set("inside", "ipv4/ip_forward=1")
-        self._set("aftr", "ipv6/conf/ins0/disable_ipv6=1")
-        if self.one_armed:
-            self._join()
-        for host in ("access", "internet", "inside"):
-            self._tag(host)
-        self.ip("access", f"addr add {labs.ACCESS_GATEWAY}/64 dev {self.interface('access')} nodad",
-                f"-6 route add {labs.AFTR}/128 via {labs.AFTR_ACCESS}")
-        self.ip("internet", f"addr add {labs.INTERNET_GATEWAY}/24 dev {self.interface('internet')}",
-                f"route add {labs.POOL} via {labs.AFTR_INTERNET}")
-        self.ip("inside", f"addr add {INSIDE_GATEWAY}/24 dev {self.interface('inside')}",
-                f"route add default via {OUR_INSIDE}", "addr add 100.64.1.1/24 dev customer",
-                f"route add blackhole {CRAFTED}")
+        self.ip("inside", f"addr add {INSIDE_GATEWAY}/24 dev aftr0", f"route add default via {OUR_INSIDE}",
+                "addr add 100.64.1.1/24 dev customer", f"route add blackhole {CRAFTED}")
         self.ip("customer", f"addr add {CUSTOMER}/24 dev eth0", "route add default via 100.64.1.1")
+        if any(self.vlans) or self.one_armed:
+            self._switch()
+        for device in self.DEVICES[:1] if self.one_armed else self.DEVICES:
+            self._set("aftr", f"ipv6/conf/{device}/disable_ipv6=1")
 
-    def _tag(self, host):
-        self.ip(host, "addr flush dev aftr0")
-        if self.interface(host) != "aftr0":
-            vlan = self.interface(host).split(".")[1]
-            self.ip(host, f"link add link aftr0 name aftr0.{vlan} type vlan id {vlan}", f"link set aftr0.{vlan} up")
-            self.run(host, f"ethtool -K aftr0.{vlan} tx off rx off tso off gso off gro off", check=False)
-
-    def _join(self):
-        self.ip("switch", "link add br0 type bridge", "link set br0 up")
-        for interface in ("acc0", "inet0", "ins0"):
-            self.ip("aftr", f"link set {interface} netns {self.namespace('switch')}")
-            self.ip("switch", f"link set {interface} up", f"link set {interface} master br0")
-        self._link("switch", "trunk", "aftr", "acc0")
-        self.ip("switch", "link set trunk master br0")
-        self._set("aftr", "ipv6/conf/acc0/disable_ipv6=1")
+    def _switch(self):
+        """Between the neighbours, who know of no VLAN, and the AFTR, who knows of nothing else."""
+        ways = []
+        for device, vlan in zip(self.DEVICES, self.vlans):
+            trunk = "trunk-" + (self.DEVICES[0] if self.one_armed else device)
+            self.ip("aftr", f"link set {device} netns {self.namespace('switch')}")
+            self.ip("switch", f"link set {device} up")
+            self._set("switch", f"ipv6/conf/{device}/disable_ipv6=1")
+            if not self.one_armed or device == self.DEVICES[0]:
+                self._link("switch", trunk, "aftr", device + "-new")
+                self.ip("aftr", f"link set {device}-new down", f"link set {device}-new name {device}",
+                        f"link set {device} up")
+                self._set("switch", f"ipv6/conf/{trunk}/disable_ipv6=1")
+            ways += [trunk, str(vlan), device]
+        tagger = self.start("switch", "tagger", [labs.PYTHON, labs.REPOSITORY / "tests/netns/tagger.py", *ways])
+        self.wait_ready("tagger", lambda: "ready" in tagger.tail())
 
     def aftr_config(self):
         config = super().aftr_config()
@@ -94,7 +86,7 @@ class Nat44:
         cls.lab = cls.enterClassContext(Nat44Lab(cls.binaries, cls.device, cls.workers, **cls.options))
         cls.wires = {}
         for host, address in (("access", labs.AFTR_ACCESS), ("internet", labs.AFTR_INTERNET), ("inside", OUR_INSIDE)):
-            cls.wires[host] = crafted.Wire(cls.lab, host, cls.lab.interface(host), cls._learn_mac(host, address))
+            cls.wires[host] = crafted.Wire(cls.lab, host, "aftr0", cls._learn_mac(host, address))
         cls.access, cls.internet, cls.inside = (cls.wires[host] for host in ("access", "internet", "inside"))
 
     def setUp(self):
