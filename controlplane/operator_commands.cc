@@ -46,7 +46,6 @@ Reply show_status(const Aftr& aftr, const Request& request) {
     for (const auto& side : counters.sides) received += side.received.read();
     for (const auto& packets : counters.dropped.packets) dropped += packets.read();
   }
-  const auto& softwires = aftr.config().softwire.aftr_addresses;
   const net::Ipv4 inside = aftr.config().nat44.address.address;
   return record_reply(request, {{"version", std::string(PORTOLAN_VERSION)},
                                 {"uptime_s", static_cast<int64_t>(aftr.uptime().count())},
