@@ -89,7 +89,8 @@ net::Result<void, StartError> Aftr::start_all() {
 
   snapshot_ = std::make_shared<pipeline::Snapshot>(snapshot_of(*config_, macs()));
   injector_ = std::make_unique<Injector>(*dataplane_);
-  translator_ = std::make_unique<Translator>(*dataplane_);
+  translator_ = std::make_unique<Translator>(
+      *dataplane_, [this](const net::Ipv6& subscriber) { return snapshot_->policy.pool.owner_of(subscriber); });
   pcp_ = std::make_unique<PcpFront>(pcp_settings(*config_), *snapshot_, *translator_,
                                     [this] { return uint64_t{now_s()}; });
   router_ = std::make_unique<Router>(*snapshot_, gateways_, *injector_, *pcp_, now_ms());

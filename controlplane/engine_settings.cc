@@ -45,7 +45,8 @@ nat::Policy policy_of(const Config& config) {
   policy.pool = {config.pool.prefixes,
                  {config.pool.port_range.first, config.pool.port_range.last},
                  static_cast<uint16_t>(config.pool.block_ports),
-                 config.dataplane.workers};
+                 config.dataplane.workers,
+                 config.softwire.subscriber_prefix_length};
   return policy;
 }
 
@@ -103,7 +104,6 @@ pipeline::Snapshot snapshot_of(const Config& config, const Macs& macs) {
       config.softwire.df_policy == DfPolicy::icmp ? pipeline::DfPolicy::icmp : pipeline::DfPolicy::outer_fragment;
   snapshot.softwire.encapsulation_limit = config.softwire.encapsulation_limit;
   snapshot.softwire.pipe_dscp = config.softwire.dscp.pipe;
-  snapshot.workers = config.dataplane.workers;
   snapshot.hairpinning = config.nat.hairpinning;
   return snapshot;
 }

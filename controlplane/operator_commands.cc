@@ -198,10 +198,10 @@ Reply show_pools(const Aftr& aftr, const Request& request) {
   while (subscribers(row) != Step::end) continue;  // bounded by max-subscribers
   std::vector<Row> rows;
   for (size_t i = 0; i < prefixes.size(); ++i) {
-    const uint64_t blocks = net::size(prefixes[i]) * (pool.ports().count() / pool.block_ports());
+    const uint64_t blocks = net::size(prefixes[i]) * pool.layout().blocks();
     rows.push_back({to_text(prefixes[i]), net::size(prefixes[i]),
-                    std::to_string(pool.ports().low) + "-" + std::to_string(pool.ports().high), blocks, uses[i].blocks,
-                    uses[i].subscribers, uses[i].mappings, percent(uses[i].blocks, blocks)});
+                    std::to_string(pool.layout().range.low) + "-" + std::to_string(pool.layout().range.high), blocks,
+                    uses[i].blocks, uses[i].subscribers, uses[i].mappings, percent(uses[i].blocks, blocks)});
   }
   return table_reply(request,
                      {{"prefix"},

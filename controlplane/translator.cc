@@ -8,7 +8,7 @@ namespace portolan::control {
 
 bool Translator::submit(nat::Command command, Done done) {
   command.ticket = ++ticket_;
-  const unsigned owner = nat::owner_of_subscriber(command.key.subscriber, dataplane_.workers());
+  const unsigned owner = owner_(command.key.subscriber);
   if (!dataplane_.submit(owner, command)) return false;
   waiting_.emplace(command.ticket, std::move(done));
   return true;

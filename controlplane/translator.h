@@ -15,7 +15,9 @@ class Translator {
  public:
   using Done = std::function<void(const nat::CommandResult&)>;
 
-  explicit Translator(io::Dataplane& dataplane) : dataplane_(dataplane) {}
+  using Owner = std::function<unsigned(const net::Ipv6& subscriber)>;  // the worker he belongs to
+
+  Translator(io::Dataplane& dataplane, Owner owner) : dataplane_(dataplane), owner_(std::move(owner)) {}
 
   // False if the owner's ring is full; `done` is not called then. The ticket is set here.
   bool submit(nat::Command command, Done done);
@@ -25,6 +27,7 @@ class Translator {
 
  private:
   io::Dataplane& dataplane_;
+  Owner owner_;
   std::unordered_map<uint64_t, Done> waiting_;  // bounded by the rings
   uint64_t ticket_ = 0;
 };

@@ -94,7 +94,7 @@ void Watch::record_restored(const Shards& shards) {
         const nat::PortRange ports = ports_of_block(shard, subscriber->blocks[i]);
         nat::Event event;
         event.subscriber = subscriber->prefix;
-        event.address = outside_address(shard, *subscriber);
+        event.address = address_of_block(shard, subscriber->blocks[i]);
         event.first = {ports.low}, event.last = {ports.high};
         const auto record = block_record(event, shard.settings().worker, config_->softwire.subscriber_prefix_length);
         events_->add("block-restored", record->fields, std::chrono::system_clock::now());

@@ -22,7 +22,7 @@ namespace portolan::io {
 inline constexpr unsigned commands_max = 1024, handovers_max = 1024, punts_max = 512, injected_max = 512,
                           relayed_max = 1024;
 inline constexpr size_t commands_per_round_max = 32;
-inline constexpr uint32_t expired_per_round_max = 256;
+inline constexpr uint32_t tended_per_round_max = 256;
 
 enum class Phase : uint8_t {
   running,

@@ -80,12 +80,12 @@ class BucketIndex {
     return false;
   }
 
-  // Every index once, for audits.
+  // For audits: every index that lies in a bucket.
+  [[nodiscard]] size_t buckets() const { return buckets_.size(); }
   template <class Visit>
-  void for_each(Visit visit) const {
-    for (size_t at = 0; at < buckets_.size(); ++at)
-      for (const uint32_t index : buckets_[at].indexes)
-        if (index != none) visit(index);
+  void for_each_in(size_t bucket, Visit visit) const {
+    for (const uint32_t index : buckets_[bucket].indexes)
+      if (index != none) visit(index);
   }
 
  private:

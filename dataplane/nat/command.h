@@ -26,6 +26,7 @@ struct Command {
     end_explicit,      // key: its explicit life ends; implicit traffic may keep it alive (RFC 6887 §15)
     end_mapping,       // key: ends now, whatever it is
     clear_subscriber,  // key.subscriber: all of his mappings end now (RFC 7785 §4(6))
+    audit,             // begins an audit, unless one is under way; ShardCounters::audits_done says when it is over
   };
   uint64_t ticket = 0;
   Verb verb{};

@@ -1,66 +1,109 @@
 #include "dataplane/nat/pool.h"
 
 #include <algorithm>
-#include <bit>
-#include <numeric>
 
 namespace portolan::nat {
 
-Pool::Pool(std::vector<net::Ipv4Prefix> prefixes, PortRange ports, uint16_t block_ports, unsigned workers)
-    : prefixes_(std::move(prefixes)), ports_(ports), block_ports_(block_ports), workers_(workers) {
-  // Numbered in the order given, so that a prefix added at the end moves no address to another worker.
-  std::vector<uint32_t> firsts;
-  for (const auto& prefix : prefixes_) {
-    firsts.push_back(address_count_);
-    address_count_ += static_cast<uint32_t>(net::size(prefix));
+namespace {
+
+std::vector<net::Ipv4> addresses_in(const std::vector<net::Ipv4Prefix>& prefixes) {
+  std::vector<net::Ipv4> out;
+  for (const auto& prefix : prefixes)
+    for (uint32_t i = 0; i < net::size(prefix); ++i) out.push_back({uint32_t{prefix.address.bits} + i});
+  return out;
+}
+
+bool any_contains(const std::vector<net::Ipv4Prefix>& prefixes, net::Ipv4 address) {
+  return std::ranges::any_of(prefixes, [address](const auto& prefix) { return net::contains(prefix, address); });
+}
+
+}  // namespace
+
+Pool::Pool(const std::vector<net::Ipv4Prefix>& prefixes, PortRange ports, uint32_t block_ports, unsigned workers,
+           unsigned subscriber_prefix_length)
+    : layout_{ports, block_ports}, workers_(workers), locals_(workers) {
+  const auto addresses = addresses_in(prefixes);
+  spread_ = Spread(addresses, workers, subscriber_prefix_length);
+  shared_ = workers > 1 && !spread_.covers_all();
+  number(prefixes, {});
+}
+
+Pool Pool::successor(const std::vector<net::Ipv4Prefix>& prefixes, const std::vector<net::Ipv4Prefix>& draining) const {
+  Pool next = *this;
+  next.number(prefixes, draining);
+  ++next.generation_;
+  return next;
+}
+
+void Pool::number(const std::vector<net::Ipv4Prefix>& prefixes, const std::vector<net::Ipv4Prefix>& draining) {
+  prefixes_ = prefixes;
+  std::unordered_map<uint32_t, uint32_t> known;  // address -> number, whatever its state
+  for (uint32_t number = 0; number < places_.size(); ++number) {
+    places_[number].state = State::removed;
+    known.emplace(places_[number].address.bits, number);
   }
-  std::vector<size_t> order(prefixes_.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::ranges::sort(order, {}, [this](size_t at) { return prefixes_[at].address; });
-  std::vector<net::Ipv4Prefix> sorted;
-  for (const size_t at : order) sorted.push_back(prefixes_[at]), first_numbers_.push_back(firsts[at]);
-  prefixes_ = std::move(sorted);
-  shared_ = address_count_ < workers_;
-  const uint32_t blocks = ports_.count() / block_ports_;
-  slice_ports_ = std::max<uint32_t>(1, blocks / workers_) * block_ports_;
+  for (const net::Ipv4 address : addresses_in(prefixes)) {
+    const auto found = known.find(address.bits);
+    if (found == known.end()) add(address);
+    Place& place = found == known.end() ? places_.back() : places_[found->second];
+    place.state = any_contains(draining, address) ? State::draining : State::active;
+  }
+  spans_ = index(false);
+  spans_ever_ = index(true);
 }
 
-std::optional<uint32_t> Pool::number_of(net::Ipv4 address) const {
-  const auto after = std::ranges::upper_bound(prefixes_, address, {}, &net::Ipv4Prefix::address);
-  if (after == prefixes_.begin() || !contains(*(after - 1), address)) return std::nullopt;
-  const auto at = static_cast<size_t>(after - prefixes_.begin()) - 1;
-  return first_numbers_[at] + (uint32_t{address.bits} - uint32_t{prefixes_[at].address.bits});
+void Pool::add(net::Ipv4 address) {
+  const auto number = static_cast<uint32_t>(places_.size());
+  Place place{address, number, 0, State::active};
+  if (shared_) {
+    place.owner = static_cast<uint8_t>(number % workers_);
+    for (auto& locals : locals_) locals.push_back(number);
+    const uint32_t blocks = layout_.blocks();
+    for (uint32_t block = 0; block < blocks; ++block)
+      block_owners_.push_back(static_cast<uint8_t>(uint64_t{block} * workers_ / blocks));
+  } else {
+    place.owner = static_cast<uint8_t>(workers_ == 1 ? 0 : spread_.worker_of(address));
+    place.local = static_cast<uint32_t>(locals_[place.owner].size());
+    locals_[place.owner].push_back(number);
+  }
+  places_.push_back(place);
 }
 
-net::Ipv4 Pool::address_of(uint32_t number) const {
-  size_t at = 0;  // few prefixes; new mappings only
-  while (number - first_numbers_[at] >= net::size(prefixes_[at])) ++at;
-  return {uint32_t{prefixes_[at].address.bits} + (number - first_numbers_[at])};
+std::vector<Pool::Span> Pool::index(bool removed_too) const {
+  std::vector<uint32_t> order;
+  for (uint32_t number = 0; number < places_.size(); ++number)
+    if (removed_too || places_[number].state != State::removed) order.push_back(number);
+  std::ranges::sort(order, {}, [this](uint32_t number) { return uint32_t{places_[number].address.bits}; });
+  std::vector<Span> spans;
+  for (const uint32_t number : order) {
+    const uint32_t address = places_[number].address.bits;
+    if (!spans.empty() && spans.back().first_address + spans.back().count == address &&
+        spans.back().first_number + spans.back().count == number)
+      ++spans.back().count;
+    else
+      spans.push_back({address, 1, number});
+  }
+  return spans;
 }
 
-uint32_t Pool::local_count(unsigned worker) const {
-  if (shared_) return address_count_;
-  return address_count_ / workers_ + (worker < address_count_ % workers_ ? 1 : 0);
+Pool Pool::with(Pins pins, std::span<const BlockClaim> claims) const {
+  Pool next = *this;
+  if (!pins.empty()) next.pins_ = std::make_shared<const Pins>(std::move(pins));
+  for (const auto& [number, block, worker] : claims)
+    if (shared_) next.block_owners_[size_t{number} * layout_.blocks() + block] = worker;
+  return next;
 }
 
-PortRange Pool::local_ports(unsigned worker) const {
-  const uint32_t blocks = ports_.count() / block_ports_;
-  if (!shared_) return {ports_.low, static_cast<uint16_t>(ports_.low + blocks * block_ports_ - 1)};
-  const uint32_t slice_blocks = slice_ports_ / block_ports_;
-  const uint32_t first = std::min(worker * slice_blocks, blocks);  // more workers than blocks: some own none
-  const uint32_t count = worker + 1 == workers_ ? blocks - first : std::min(slice_blocks, blocks - first);
-  if (count == 0) return {ports_.low, static_cast<uint16_t>(ports_.low - 1)};
-  const uint32_t low = ports_.low + first * block_ports_;
-  return {static_cast<uint16_t>(low), static_cast<uint16_t>(low + count * block_ports_ - 1)};
-}
+std::optional<uint32_t> Pool::number_of(net::Ipv4 address) const { return find(spans_, address); }
+std::optional<uint32_t> Pool::number_ever_of(net::Ipv4 address) const { return find(spans_ever_, address); }
 
-unsigned owner_of_subscriber(const net::Ipv6& prefix, unsigned workers) {
-  if (workers == 1) return 0;
-  const auto words = std::bit_cast<std::array<uint64_t, 2>>(prefix.bytes);
-  uint64_t mix = words[0] ^ (words[1] * 0x9e3779b97f4a7c15U);  // splitmix64's finalizer
-  mix = (mix ^ (mix >> 30)) * 0xbf58476d1ce4e5b9U;
-  mix = (mix ^ (mix >> 27)) * 0x94d049bb133111ebU;
-  return static_cast<unsigned>((mix ^ (mix >> 31)) % workers);
+std::optional<uint32_t> Pool::find(const std::vector<Span>& spans, net::Ipv4 address) {
+  const uint32_t wanted = address.bits;
+  const auto after = std::ranges::upper_bound(spans, wanted, {}, &Span::first_address);
+  if (after == spans.begin()) return std::nullopt;
+  const Span& span = *(after - 1);
+  if (wanted - span.first_address >= span.count) return std::nullopt;
+  return span.first_number + (wanted - span.first_address);
 }
 
 }  // namespace portolan::nat

@@ -1,16 +1,20 @@
-// The outside addresses: which prefixes, how they are numbered, and which worker owns which address and ports.
-// Immutable once built; part of the configuration snapshot.
+// The outside addresses: which there are, how they are numbered, how their ports are cut into blocks, and which worker
+// owns what: address, block and subscriber. Immutable once built; part of the configuration snapshot.
 //
-// Ownership (docs/architecture.md §2): with at least as many addresses as workers every address has one owner, so that
-// fragments and ICMP errors, which show no port, still find it. With fewer, each address is cut into one aligned port
-// range per worker.
+// Ownership (docs/architecture.md §2): with enough addresses every one has one owner, so that fragments and ICMP
+// errors, which show no port, still find it. With fewer, each block of an address has an owner of its own.
 #pragma once
 
+#include <array>
+#include <bit>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
+#include "dataplane/nat/spread.h"
 #include "dataplane/net/types.h"
 
 namespace portolan::nat {
@@ -21,53 +25,129 @@ struct PortRange {
   friend bool operator==(const PortRange&, const PortRange&) = default;
 };
 
+// How the ports of an address are cut: whole blocks from the range's low end.
+struct PortLayout {
+  static constexpr uint32_t no_block = ~uint32_t{0};
+  PortRange range;
+  uint32_t block_ports = 256;
+
+  [[nodiscard]] uint32_t blocks() const { return range.count() / block_ports; }  // of each address
+  [[nodiscard]] PortRange ports_of(uint32_t block) const {
+    const uint32_t low = range.low + block * block_ports;
+    return {static_cast<uint16_t>(low), static_cast<uint16_t>(low + block_ports - 1)};
+  }
+  [[nodiscard]] uint32_t block_of(net::Port port) const {
+    if (port.number < range.low) return no_block;
+    const uint32_t block = (uint32_t{port.number} - range.low) / block_ports;
+    return block < blocks() ? block : no_block;
+  }
+  friend bool operator==(const PortLayout&, const PortLayout&) = default;
+};
+
+struct HashPrefix {
+  size_t operator()(const net::Ipv6& prefix) const {
+    const auto words = std::bit_cast<std::array<uint64_t, 2>>(prefix.bytes);
+    const uint64_t mix = (words[0] ^ std::rotl(words[1], 32)) * 0x9e3779b97f4a7c15U;
+    return mix ^ (mix >> 32);
+  }
+};
+
 class Pool {
  public:
+  enum class State : uint8_t {
+    active,
+    draining,  // its mappings live on, new ones get other addresses
+    removed,   // was configured since the process started; nothing may use it
+  };
+  // Subscribers that belong to another worker than their address says: who holds an outside address already.
+  using Pins = std::unordered_map<net::Ipv6, uint8_t, HashPrefix>;
+  struct BlockClaim {
+    uint32_t number, block;
+    uint8_t worker;
+  };
+
   Pool() = default;
-  // Prefixes must not overlap. `block_ports` aligns the cuts when addresses are shared between workers.
-  Pool(std::vector<net::Ipv4Prefix> prefixes, PortRange ports, uint16_t block_ports, unsigned workers);
+  // Prefixes must not overlap. `subscriber_prefix_length` as in Spread.
+  Pool(const std::vector<net::Ipv4Prefix>& prefixes, PortRange ports, uint32_t block_ports, unsigned workers,
+       unsigned subscriber_prefix_length = 56);
+
+  // The same pool with other prefixes, of which some drain: every address keeps its number and owner, those no longer
+  // configured are `removed`, new ones are numbered after the others.
+  [[nodiscard]] Pool successor(const std::vector<net::Ipv4Prefix>& prefixes,
+                               const std::vector<net::Ipv4Prefix>& draining) const;
+  // The same pool where what is in use already keeps its worker. Before any worker runs.
+  [[nodiscard]] Pool with(Pins pins, std::span<const BlockClaim> claims) const;
 
   friend bool operator==(const Pool&, const Pool&) = default;
 
-  [[nodiscard]] std::span<const net::Ipv4Prefix> prefixes() const { return prefixes_; }
-  [[nodiscard]] uint32_t address_count() const { return address_count_; }
-  [[nodiscard]] PortRange ports() const { return ports_; }
-  [[nodiscard]] uint16_t block_ports() const { return block_ports_; }
+  [[nodiscard]] std::span<const net::Ipv4Prefix> prefixes() const { return prefixes_; }           // as configured
+  [[nodiscard]] uint32_t address_count() const { return static_cast<uint32_t>(places_.size()); }  // numbers given
+  [[nodiscard]] const PortLayout& layout() const { return layout_; }
+  [[nodiscard]] const Spread& spread() const { return spread_; }
+  [[nodiscard]] unsigned workers() const { return workers_; }
+  [[nodiscard]] uint32_t generation() const { return generation_; }  // how many successors led to it
+  // Addresses are cut between workers, so that fragments, which show no port, may reach another than their mapping's.
+  [[nodiscard]] bool is_shared() const { return shared_; }
 
-  // The number of an outside address, 0..address_count()-1; none if it is not in the pool.
+  // The number of an outside address, 0..address_count()-1; none if it is not in the pool (any more).
   [[nodiscard]] std::optional<uint32_t> number_of(net::Ipv4 address) const;
-  [[nodiscard]] net::Ipv4 address_of(uint32_t number) const;
+  // The same, even if it has been removed since the process started.
+  [[nodiscard]] std::optional<uint32_t> number_ever_of(net::Ipv4 address) const;
+  [[nodiscard]] net::Ipv4 address_of(uint32_t number) const { return places_[number].address; }
+  [[nodiscard]] State state_of(uint32_t number) const { return places_[number].state; }
 
   // The worker that owns port `port` (or ICMP identifier) of pool address `number`.
   [[nodiscard]] unsigned owner(uint32_t number, net::Port port) const {
-    if (!shared_) return number % workers_;
-    const uint32_t port_number = port.number;
-    if (port_number < ports_.low) return 0;
-    const uint32_t slice = (port_number - ports_.low) / slice_ports_;
-    return slice < workers_ ? slice : workers_ - 1;
+    if (!shared_) return places_[number].owner;
+    const uint32_t block = layout_.block_of(port);
+    return block == PortLayout::no_block ? places_[number].owner : owner_of_block(number, block);
   }
+  // Whoever learns the ports of an address's fragments.
+  [[nodiscard]] unsigned owner_of_fragments(uint32_t number) const { return places_[number].owner; }
+  [[nodiscard]] unsigned owner_of_block(uint32_t number, uint32_t block) const {
+    return shared_ ? block_owners_[size_t{number} * layout_.blocks() + block] : places_[number].owner;
+  }
+  // The worker a subscriber (his masked prefix) belongs to, whatever the pool.
+  [[nodiscard]] unsigned owner_of(const net::Ipv6& subscriber) const {
+    if (workers_ == 1) return 0;
+    if (pins_)
+      if (const auto pin = pins_->find(subscriber); pin != pins_->end()) return pin->second;
+    return spread_.worker_of(subscriber);
+  }
+
   // Addresses of which `worker` owns a part, as local numbers 0..count-1.
-  [[nodiscard]] uint32_t local_count(unsigned worker) const;
-  [[nodiscard]] uint32_t local_of(uint32_t number) const { return shared_ ? number : number / workers_; }
-  [[nodiscard]] uint32_t number_of_local(unsigned worker, uint32_t local) const {
-    return shared_ ? local : local * workers_ + worker;
-  }
-  // The ports of each of its addresses that `worker` owns: whole blocks only.
-  [[nodiscard]] PortRange local_ports(unsigned worker) const;
+  [[nodiscard]] uint32_t local_count(unsigned worker) const { return static_cast<uint32_t>(locals_[worker].size()); }
+  [[nodiscard]] uint32_t local_of(uint32_t number) const { return places_[number].local; }
+  [[nodiscard]] uint32_t number_of_local(unsigned worker, uint32_t local) const { return locals_[worker][local]; }
 
  private:
-  std::vector<net::Ipv4Prefix> prefixes_;  // sorted by address
-  std::vector<uint32_t> first_numbers_;    // number of each prefix's first address
-  uint32_t address_count_ = 0;
-  PortRange ports_;
-  uint16_t block_ports_ = 256;
-  unsigned workers_ = 1;
-  bool shared_ = false;       // fewer addresses than workers
-  uint32_t slice_ports_ = 1;  // shared: ports of an address per worker
-};
+  struct Place {
+    net::Ipv4 address;
+    uint32_t local = 0;
+    uint8_t owner = 0;
+    State state{};
+    friend bool operator==(const Place&, const Place&) = default;
+  };
+  struct Span {  // addresses one after the other, numbered one after the other
+    uint32_t first_address, count, first_number;
+    friend bool operator==(const Span&, const Span&) = default;
+  };
+  void number(const std::vector<net::Ipv4Prefix>& prefixes, const std::vector<net::Ipv4Prefix>& draining);
+  void add(net::Ipv4 address);
+  [[nodiscard]] std::vector<Span> index(bool removed_too) const;
+  static std::optional<uint32_t> find(const std::vector<Span>& spans, net::Ipv4 address);
 
-// The worker a subscriber belongs to: a fixed public hash of his masked prefix, so that a restart finds him where he
-// was.
-unsigned owner_of_subscriber(const net::Ipv6& prefix, unsigned workers);
+  std::vector<net::Ipv4Prefix> prefixes_;
+  PortLayout layout_;
+  unsigned workers_ = 1;
+  Spread spread_;
+  bool shared_ = false;
+  std::vector<Place> places_;                     // by number
+  std::vector<std::vector<uint32_t>> locals_{1};  // [worker][local] -> number
+  std::vector<uint8_t> block_owners_;             // shared: [number][block]
+  std::vector<Span> spans_, spans_ever_;          // those in use, and all; sorted by address
+  uint32_t generation_ = 0;
+  std::shared_ptr<const Pins> pins_;
+};
 
 }  // namespace portolan::nat

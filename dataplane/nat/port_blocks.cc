@@ -1,132 +1,149 @@
 #include "dataplane/nat/port_blocks.h"
 
+#include <algorithm>
 #include <bit>
 
 namespace portolan::nat {
 
-PortBlocks::PortBlocks(uint32_t addresses, PortRange ports, uint16_t block_ports)
-    : addresses_(addresses),
-      ports_(ports),
-      block_ports_(block_ports),
-      words_per_row_(block_ports / 64U),
-      blocks_per_address_(ports.count() / block_ports),
-      blocks_(size_t{addresses} * blocks_per_address_),
-      bits_(size_t{addresses} * blocks_per_address_ * protocol_rows * words_per_row_),
-      free_of_address_(addresses, blocks_per_address_) {
-  place_.resize(addresses);
-  with_free_.reserve(addresses);
-  for (uint32_t i = 0; i < addresses && blocks_per_address_ > 0; ++i) with_free_.push_back(i), place_[i] = i;
-  free_.set(total());
+namespace {
+
+constexpr uint32_t udp_row = *protocol_row(net::Protocol::udp);
+
+}  // namespace
+
+PortBlocks::PortBlocks(uint32_t addresses_max, const PortLayout& layout, std::span<const PortRange> reserved)
+    : layout_(layout),
+      addresses_(layout.blocks() == 0 ? 0 : addresses_max),
+      blocks_(size_t{addresses_max} * layout.blocks()),
+      bits_(size_t{addresses_max} * protocol_rows * words_per_row),
+      reserved_in_(layout.blocks()) {
+  with_free_.reserve(addresses_max);
+  const auto reserve = [this](uint32_t row, uint32_t port) {
+    const net::Port reserved_port{static_cast<uint16_t>(port)};
+    if (is_reserved(row, reserved_port)) return;
+    reserved_[row][port / 64] |= uint64_t{1} << (port % 64);
+    if (const uint32_t block = layout_.block_of(reserved_port); block != no_block) ++reserved_in_[block][row];
+  };
+  for (const uint32_t port : {5350U, 5351U}) reserve(udp_row, port);
+  for (const PortRange& range : reserved)
+    for (uint32_t port = range.low; port <= range.high; ++port)
+      for (uint32_t row = 0; row < protocol_rows; ++row) reserve(row, port);
+}
+
+void PortBlocks::offer(uint32_t local_address, bool offered) {
+  if (local_address >= addresses_.size()) return;
+  addresses_[local_address].offered = offered;
+  list(local_address);
+}
+
+// Keeps with_free_ true for an address that changed.
+void PortBlocks::list(uint32_t local_address) {
+  Address& address = addresses_[local_address];
+  const bool wanted = address.offered && address.free > 0;
+  if (wanted == address.listed) return;
+  address.listed = wanted;
+  if (wanted) {
+    address.place = static_cast<uint32_t>(with_free_.size());
+    with_free_.push_back(local_address);  // its capacity is the number of addresses: no allocation
+    return;
+  }
+  const uint32_t last = with_free_.back();  // swap out
+  with_free_[address.place] = last;
+  addresses_[last].place = address.place;
+  with_free_.pop_back();
 }
 
 uint32_t PortBlocks::block_of(uint32_t local_address, net::Port port) const {
-  const uint32_t number = port.number;
-  if (number < ports_.low || local_address >= addresses_) return no_block;
-  const uint32_t block = (number - ports_.low) / block_ports_;
-  return block < blocks_per_address_ ? local_address * blocks_per_address_ + block : no_block;
+  const uint32_t block = layout_.block_of(port);
+  return block == no_block || local_address >= addresses_.size() ? no_block : local_address * layout_.blocks() + block;
 }
 
 std::optional<uint32_t> PortBlocks::choose_address() {
   if (with_free_.empty()) return std::nullopt;
   const auto count = static_cast<uint32_t>(with_free_.size());
   const uint32_t one = with_free_[random_.below(count)], other = with_free_[random_.below(count)];
-  return free_of_address_[one] >= free_of_address_[other] ? one : other;
+  return addresses_[one].free >= addresses_[other].free ? one : other;
 }
 
 uint32_t PortBlocks::take_block(uint32_t local_address, uint32_t owner) {
-  if (free_of_address_[local_address] == 0) return no_block;
-  const uint32_t first = local_address * blocks_per_address_;
-  const uint32_t start = random_.below(blocks_per_address_);  // unpredictable (RFC 7768 §5)
-  for (uint32_t i = 0; i < blocks_per_address_; ++i) {
-    const uint32_t offset = start + i < blocks_per_address_ ? start + i : start + i - blocks_per_address_;
+  if (addresses_[local_address].free == 0) return no_block;
+  const uint32_t blocks = layout_.blocks(), first = local_address * blocks;
+  const uint32_t start = random_.below(blocks);  // unpredictable (RFC 7768 §5)
+  for (uint32_t i = 0; i < blocks; ++i) {
+    const uint32_t offset = start + i < blocks ? start + i : start + i - blocks;
     if (take_this_block(first + offset, owner)) return first + offset;
   }
   return no_block;
 }
 
-template <class Apply>
-void PortBlocks::for_reserved(uint32_t block, Apply apply) {
-  for (const uint16_t port : {uint16_t{5350}, uint16_t{5351}})
-    if (port >= first_port(block) && port < first_port(block) + block_ports_)
-      apply(1, static_cast<uint32_t>(port - first_port(block)));
-}
-
 bool PortBlocks::take_this_block(uint32_t block, uint32_t owner) {
   if (blocks_[block].owner != no_owner) return false;
   blocks_[block].owner = owner;
-  for_reserved(block, [&](uint32_t row, uint32_t offset) { mark(block, row, offset); });
-  address_lost_block(local_address_of(block));
+  free_.set(free_.read() - 1);
+  --addresses_[local_address_of(block)].free;
+  list(local_address_of(block));
   return true;
 }
 
 void PortBlocks::release_block(uint32_t block) {
   blocks_[block].owner = no_owner;
-  for_reserved(block, [&](uint32_t row, uint32_t offset) { unmark(block, row, offset); });
-  address_got_block(local_address_of(block));
-}
-
-void PortBlocks::address_lost_block(uint32_t local_address) {
-  free_.set(free_.read() - 1);
-  if (--free_of_address_[local_address] > 0) return;
-  const uint32_t last = with_free_.back();  // swap out
-  with_free_[place_[local_address]] = last;
-  place_[last] = place_[local_address];
-  with_free_.pop_back();
-}
-
-void PortBlocks::address_got_block(uint32_t local_address) {
   free_.add();
-  if (free_of_address_[local_address]++ > 0) return;
-  place_[local_address] = static_cast<uint32_t>(with_free_.size());
-  with_free_.push_back(local_address);  // its capacity is the number of addresses: no allocation
+  ++addresses_[local_address_of(block)].free;
+  list(local_address_of(block));
 }
 
-void PortBlocks::mark(uint32_t block, uint32_t row, uint32_t offset) {
-  bits(block, row)[offset / 64] |= uint64_t{1} << (offset % 64);
+void PortBlocks::mark(uint32_t block, uint32_t row, net::Port port) {
+  bits(local_address_of(block), row)[port.number / 64U] |= uint64_t{1} << (port.number % 64U);
   ++blocks_[block].row_used[row];
+  ++blocks_[block].used;
 }
 
-void PortBlocks::unmark(uint32_t block, uint32_t row, uint32_t offset) {
-  bits(block, row)[offset / 64] &= ~(uint64_t{1} << (offset % 64));
-  --blocks_[block].row_used[row];
-}
-
-std::optional<net::Port> PortBlocks::take_port(uint32_t block, uint32_t row) {
-  if (blocks_[block].row_used[row] == block_ports_) return std::nullopt;
+std::optional<net::Port> PortBlocks::take_port(uint32_t block, uint32_t row, uint32_t now_s) {
+  if (!has_free_port(block, row)) return std::nullopt;
   // The k-th free port for a random k: uniform over the free ones at any fill (RFC 6056 §3.3).
-  uint32_t skip = random_.below(uint32_t{block_ports_} - blocks_[block].row_used[row]);
-  const uint64_t* words = bits(block, row);
-  for (uint32_t word = 0; word < words_per_row_; ++word) {
-    uint64_t free_bits = ~words[word];
+  uint32_t skip = random_.below(layout_.block_ports - blocks_[block].row_used[row] - reserved_of(block, row));
+  const PortRange range = ports_of(block);
+  const uint64_t* words = bits(local_address_of(block), row);
+  for (uint32_t word = range.low / 64U; word <= range.high / 64U; ++word) {
+    uint64_t free_bits = ~(words[word] | reserved_[row][word]) & bits_within(word, range);
     const auto here = static_cast<uint32_t>(std::popcount(free_bits));
     if (skip >= here) {
       skip -= here;
       continue;
     }
     while (skip-- > 0) free_bits &= free_bits - 1;
-    const uint32_t offset = word * 64 + static_cast<uint32_t>(std::countr_zero(free_bits));
-    mark(block, row, offset);
-    ++blocks_[block].used;
-    return net::Port{static_cast<uint16_t>(first_port(block) + offset)};
+    const net::Port port{static_cast<uint16_t>(word * 64 + static_cast<uint32_t>(std::countr_zero(free_bits)))};
+    mark(block, row, port);
+    blocks_[block].last_lease_s = now_s;
+    return port;
   }
   return std::nullopt;
 }
 
-bool PortBlocks::taken(uint32_t block, uint32_t row, net::Port port) const {
-  const auto offset = static_cast<uint32_t>(port.number - first_port(block));
-  return (bits(block, row)[offset / 64] >> (offset % 64) & 1) != 0;
-}
-
 bool PortBlocks::take_this_port(uint32_t block, uint32_t row, net::Port port) {
-  if (taken(block, row, port)) return false;
-  mark(block, row, static_cast<uint32_t>(port.number - first_port(block)));
-  ++blocks_[block].used;
+  if (is_reserved(row, port) || taken(local_address_of(block), row, port)) return false;
+  mark(block, row, port);
   return true;
 }
 
 void PortBlocks::release_port(uint32_t block, uint32_t row, net::Port port) {
-  unmark(block, row, static_cast<uint32_t>(port.number - first_port(block)));
+  bits(local_address_of(block), row)[port.number / 64U] &= ~(uint64_t{1} << (port.number % 64U));
+  --blocks_[block].row_used[row];
   --blocks_[block].used;
+}
+
+bool PortBlocks::take_single(uint32_t local_address, uint32_t row, net::Port port) {
+  if (taken(local_address, row, port)) return false;
+  bits(local_address, row)[port.number / 64U] |= uint64_t{1} << (port.number % 64U);
+  const uint32_t block = block_of(local_address, port);
+  if (block != no_block && !is_reserved(row, port)) ++blocks_[block].row_used[row];
+  return true;
+}
+
+void PortBlocks::release_single(uint32_t local_address, uint32_t row, net::Port port) {
+  bits(local_address, row)[port.number / 64U] &= ~(uint64_t{1} << (port.number % 64U));
+  const uint32_t block = block_of(local_address, port);
+  if (block != no_block && !is_reserved(row, port)) --blocks_[block].row_used[row];
 }
 
 }  // namespace portolan::nat

@@ -1,11 +1,13 @@
 // The outside ports of a shard: each address cut into blocks of contiguous ports, each block held by one subscriber,
-// each port in it free or taken per protocol. Freed blocks go back at once because a block only empties when the last
-// of its ports has rested (the mapping record keeps its port through quarantine). Owner: the worker.
+// each port free or taken per protocol. Freed blocks go back at once because a block only empties when the last of its
+// ports has rested (the mapping record keeps its port through quarantine). Owner: the worker.
 #pragma once
 
-#include <atomic>
+#include <array>
+#include <bit>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "dataplane/nat/counter.h"
@@ -38,25 +40,49 @@ class PortBlocks {
     uint32_t local_address;
     net::Port port;
   };
-  static constexpr uint32_t no_block = ~uint32_t{0};
+  static constexpr uint32_t no_block = PortLayout::no_block;
   static constexpr uint32_t no_owner = 0;
+  static constexpr uint32_t foreign = ~uint32_t{0};  // the owner of blocks that are another worker's
 
-  PortBlocks(uint32_t addresses, PortRange ports, uint16_t block_ports);
+  // Room for `addresses_max` addresses, none of them usable yet. `reserved`: ports never leased, whatever the protocol.
+  PortBlocks(uint32_t addresses_max, const PortLayout& layout, std::span<const PortRange> reserved);
 
-  [[nodiscard]] uint32_t total() const { return addresses_ * blocks_per_address_; }
-  [[nodiscard]] uint32_t free() const { return static_cast<uint32_t>(free_.read()); }
-  [[nodiscard]] uint16_t block_ports() const { return block_ports_; }
-  [[nodiscard]] uint32_t local_address_of(uint32_t block) const { return block / blocks_per_address_; }
-  [[nodiscard]] uint16_t first_port(uint32_t block) const {
-    return static_cast<uint16_t>(ports_.low + (block % blocks_per_address_) * block_ports_);
+  // The address's blocks may be leased from now on, but those that are another worker's.
+  void add_address(uint32_t local_address) {
+    add_address(local_address, [](uint32_t) { return true; });
   }
-  // The block a port lies in; no_block if none of ours.
+  template <class IsOurs>  // of the address's blocks, from 0
+  void add_address(uint32_t local_address, IsOurs is_ours) {
+    if (local_address >= addresses_.size()) return;
+    uint32_t ours = 0;
+    for (uint32_t block = 0; block < layout_.blocks(); ++block)
+      if (is_ours(block))
+        ++ours;
+      else
+        blocks_[local_address * layout_.blocks() + block].owner = foreign;
+    addresses_[local_address].free = ours;
+    total_.add(ours);
+    free_.add(ours);
+    offer(local_address, true);
+  }
+  // Whether new subscribers may get the address (a draining one they may not).
+  void offer(uint32_t local_address, bool offered);
+  [[nodiscard]] bool is_offered(uint32_t local_address) const {
+    return local_address < addresses_.size() && addresses_[local_address].offered;
+  }
+
+  [[nodiscard]] uint32_t end() const { return static_cast<uint32_t>(addresses_.size()) * layout_.blocks(); }
+  [[nodiscard]] uint32_t total() const { return static_cast<uint32_t>(total_.read()); }  // that are ours
+  [[nodiscard]] uint32_t free() const { return static_cast<uint32_t>(free_.read()); }
+  [[nodiscard]] uint32_t local_address_of(uint32_t block) const { return block / layout_.blocks(); }
+  [[nodiscard]] PortRange ports_of(uint32_t block) const { return layout_.ports_of(block % layout_.blocks()); }
+  // The block a port lies in; no_block if none.
   [[nodiscard]] uint32_t block_of(uint32_t local_address, net::Port port) const;
   [[nodiscard]] uint32_t owner(uint32_t block) const { return blocks_[block].owner; }
 
   // An address with a free block, chosen among two at random for the one with more; none if all are full.
   [[nodiscard]] std::optional<uint32_t> choose_address();
-  [[nodiscard]] bool has_free_block(uint32_t local_address) const { return free_of_address_[local_address] > 0; }
+  [[nodiscard]] bool has_free_block(uint32_t local_address) const { return addresses_[local_address].free > 0; }
   // A random free block of the address, given to `owner` (non-zero); no_block if it has none.
   uint32_t take_block(uint32_t local_address, uint32_t owner);
   // This very block; false if somebody has it.
@@ -66,45 +92,77 @@ class PortBlocks {
   [[nodiscard]] bool empty(uint32_t block) const { return blocks_[block].used == 0; }
 
   // A random free port of the block for the protocol row; none if all are taken.
-  std::optional<net::Port> take_port(uint32_t block, uint32_t row);
-  // This very port of a held block; false if taken.
+  std::optional<net::Port> take_port(uint32_t block, uint32_t row, uint32_t now_s = 0);
+  // This very port of a held block; false if taken or reserved.
   bool take_this_port(uint32_t block, uint32_t row, net::Port port);
   void release_port(uint32_t block, uint32_t row, net::Port port);
-  // PCP's own UDP ports, never leased: PCP must not map them (RFC 6887 §11.3), and an implicit mapping may become
-  // PCP's.
-  static bool is_reserved(uint32_t row, net::Port port) {
-    return row == 1 && (port.number == 5350 || port.number == 5351);
+  [[nodiscard]] bool has_free_port(uint32_t block, uint32_t row) const {
+    return blocks_[block].row_used[row] + uint32_t{reserved_of(block, row)} < layout_.block_ports;
   }
-  [[nodiscard]] bool taken(uint32_t block, uint32_t row, net::Port port) const;
+  // When the last port of it was leased: the longest idle block should be left to empty (RFC 7768 §2).
+  [[nodiscard]] uint32_t last_lease_s(uint32_t block) const { return blocks_[block].last_lease_s; }
+  // Never leased: the configured ports, and PCP's own UDP ones, for PCP must not map them (RFC 6887 §11.3), and an
+  // implicit mapping may become PCP's.
+  [[nodiscard]] bool is_reserved(uint32_t row, net::Port port) const {
+    return (reserved_[row][port.number / 64U] >> (port.number % 64U) & 1) != 0;
+  }
+  [[nodiscard]] bool taken(uint32_t local_address, uint32_t row, net::Port port) const {
+    return (bits(local_address, row)[port.number / 64U] >> (port.number % 64U) & 1) != 0;
+  }
+  template <class Visit>  // every port of the block that is taken
+  void for_each_taken(uint32_t block, uint32_t row, Visit visit) const {
+    const PortRange range = ports_of(block);
+    const uint64_t* words = bits(local_address_of(block), row);
+    for (uint32_t word = range.low / 64U; word <= range.high / 64U; ++word)
+      for (uint64_t rest = words[word] & bits_within(word, range); rest != 0; rest &= rest - 1)
+        visit(net::Port{static_cast<uint16_t>(word * 64 + static_cast<uint32_t>(std::countr_zero(rest)))});
+  }
   [[nodiscard]] uint32_t ports_used(uint32_t block) const { return blocks_[block].used; }
 
+  // A port outside all blocks' books, for a mapping the configuration made: in a block it counts as reserved.
+  bool take_single(uint32_t local_address, uint32_t row, net::Port port);
+  void release_single(uint32_t local_address, uint32_t row, net::Port port);
+
  private:
+  static constexpr uint32_t words_per_row = 65536 / 64;
+  using Ports = std::array<uint64_t, words_per_row>;
   struct Block {
     uint32_t owner;
     uint32_t used;                                 // ports leased, all protocols
-    std::array<uint16_t, protocol_rows> row_used;  // bits set in each row: leased and reserved
+    std::array<uint16_t, protocol_rows> row_used;  // leased, and singles
+    uint16_t zero;
+    uint32_t last_lease_s;
   };
-  uint64_t* bits(uint32_t block, uint32_t row) const {
-    return bits_.data() + (size_t{block} * protocol_rows + row) * words_per_row_;
+  struct Address {
+    uint32_t free = 0;   // blocks
+    uint32_t place = 0;  // in with_free_, if it is there
+    bool listed = false, offered = false;
+  };
+  // The bits of one word that are ports of the range.
+  static uint64_t bits_within(uint32_t word, const PortRange& range) {
+    const uint32_t first = word * 64, last = first + 63;
+    uint64_t mask = ~uint64_t{0};
+    if (range.low > first) mask &= ~uint64_t{0} << (range.low - first);
+    if (range.high < last) mask &= ~uint64_t{0} >> (last - range.high);
+    return mask;
   }
-  void mark(uint32_t block, uint32_t row, uint32_t offset);
-  void unmark(uint32_t block, uint32_t row, uint32_t offset);
-  template <class Apply>
-  void for_reserved(uint32_t block, Apply apply);
-  void address_lost_block(uint32_t local_address);
-  void address_got_block(uint32_t local_address);
+  uint64_t* bits(uint32_t local_address, uint32_t row) const {
+    return bits_.data() + (size_t{local_address} * protocol_rows + row) * words_per_row;
+  }
+  [[nodiscard]] uint16_t reserved_of(uint32_t block, uint32_t row) const {
+    return reserved_in_[block % layout_.blocks()][row];
+  }
+  void mark(uint32_t block, uint32_t row, net::Port port);
+  void list(uint32_t local_address);
 
-  uint32_t addresses_;
-  PortRange ports_;
-  uint16_t block_ports_;
-  uint32_t words_per_row_;
-  uint32_t blocks_per_address_;
+  PortLayout layout_;
+  std::vector<Address> addresses_;
   ZeroPages<Block> blocks_;
-  ZeroPages<uint64_t> bits_;               // [block][row][word], 1 = taken
-  std::vector<uint32_t> free_of_address_;  // free blocks of each address
-  std::vector<uint32_t> with_free_;        // addresses that have some, in no order …
-  std::vector<uint32_t> place_;            // … and where each address stands in it
-  Counter free_;
+  ZeroPages<uint64_t> bits_;                                      // [address][row][port], 1 = taken
+  std::array<Ports, protocol_rows> reserved_{};                   // of every address
+  std::vector<std::array<uint16_t, protocol_rows>> reserved_in_;  // how many, by block of an address
+  std::vector<uint32_t> with_free_;  // addresses offered that have free blocks, in no order
+  Counter total_, free_;
   Random random_;
 };
 

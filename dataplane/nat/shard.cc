@@ -41,16 +41,38 @@ Shard::Shard(ShardSettings settings, Slab slab, SessionSlab sessions, uint32_t n
       slab_(std::move(slab)),
       sessions_(std::move(sessions), slab_.capacity(), hash_),
       subscribers_(settings_.subscribers_max, hash_),
-      blocks_(policy().pool.local_count(settings_.worker), policy().pool.local_ports(settings_.worker),
-              policy().pool.block_ports()),
+      addresses_max_(std::max(
+          settings_.addresses_max != 0 ? settings_.addresses_max : 2 * policy().pool.local_count(settings_.worker),
+          policy().pool.local_count(settings_.worker))),
+      blocks_(addresses_max_, policy().pool.layout(), settings_.reserved_ports),
       outbound_(slab_.capacity()),
-      inbound_((size_t{policy().pool.local_count(settings_.worker)} * protocol_rows) << 16),
+      inbound_((size_t{addresses_max_} * protocol_rows) << 16),
       wheel_(slab_, now_s),
       prefix_masks_{mask_words(prefix_length(false)), mask_words(prefix_length(true))} {
+  adopt_addresses(policy().pool);
   restore(now_s);
 }
 
-void Shard::use(const Policy& policy) { policy_.store(&policy, std::memory_order_release); }
+void Shard::use(const Policy& policy) {
+  const Policy& before = this->policy();
+  const bool same = policy.timeouts == before.timeouts && policy.pool.generation() == before.pool.generation();
+  policy_.store(&policy, std::memory_order_release);
+  if (same) return;
+  adopt_addresses(policy.pool);
+  sweep_at_ = 1;
+}
+
+// Addresses that are new get their blocks; which of them new subscribers may have is settled anew.
+void Shard::adopt_addresses(const Pool& pool) {
+  const uint32_t count = std::min(pool.local_count(settings_.worker), addresses_max_);
+  for (; addresses_known_ < count; ++addresses_known_) {
+    const uint32_t number = pool.number_of_local(settings_.worker, addresses_known_);
+    blocks_.add_address(addresses_known_,
+                        [&](uint32_t block) { return pool.owner_of_block(number, block) == settings_.worker; });
+  }
+  for (uint32_t local = 0; local < count; ++local)
+    blocks_.offer(local, pool.state_of(pool.number_of_local(settings_.worker, local)) == Pool::State::active);
+}
 
 MappingIndex Shard::find(const OutboundKey& key, uint32_t hash) const {
   const auto subscriber = std::bit_cast<std::array<uint64_t, 2>>(key.subscriber.bytes);
@@ -107,7 +129,7 @@ net::Result<MappingIndex, Verdict> Shard::make(const OutboundKey& key, uint32_t 
   mapping.b4 = wanted.b4;
   mapping.inside_address = key.inside_address;
   mapping.inside_port = key.inside_port;
-  mapping.outside_address = address_of(subscribers_[*subscriber]);
+  mapping.outside_address = address_of_local(lease->local_address);
   mapping.outside_port = lease->port;
   mapping.protocol = key.protocol;
   mapping.flags =
@@ -145,25 +167,21 @@ void Shard::enter_indexes(MappingIndex index, const Mapping& mapping, uint32_t l
   }
   subscribers_.write(record.subscriber, subscriber);
   slab_.write(index, record);
-  if (record.has(Mapping::in_use)) {
-    inbound_slot(local_address, *protocol_row(record.protocol), record.outside_port) = index;
-    live_.add();
-  } else {
-    held_.add();
-  }
+  inbound_slot(local_address, *protocol_row(record.protocol), record.outside_port) = index;
+  (record.has(Mapping::in_use) ? live_ : held_).add();
   wheel_.link(index, due_s(record));
 }
 
 net::Result<uint32_t, Verdict> Shard::subscriber_for(const net::Ipv6& prefix, net::Ipv4 preferred) {
-  if (const uint32_t known = subscribers_.find(prefix); known != 0) return known;
+  const uint32_t known = subscribers_.find(prefix);
+  if (known != 0 && blocks_.is_offered(subscribers_[known].local_address)) return known;
   auto address = blocks_.choose_address();
   if (!address) return tl::unexpected(Verdict::pool_exhausted);
   // A returning subscriber who asks for his old address gets it if it is one of ours.
-  if (const auto number = policy().pool.number_of(preferred);
-      number && policy().pool.number_of_local(settings_.worker, policy().pool.local_of(*number)) == *number &&
-      blocks_.has_free_block(policy().pool.local_of(*number)))
-    address = policy().pool.local_of(*number);
-  const uint32_t added = subscribers_.add(prefix);
+  if (const auto local = local_of(preferred); local && blocks_.is_offered(*local) && blocks_.has_free_block(*local))
+    address = local;
+  // One whose address drains or is gone gets another for what he opens from now on.
+  const uint32_t added = known != 0 ? known : subscribers_.add(prefix);
   if (added == 0) return tl::unexpected(Verdict::subscribers_full);
   Subscriber subscriber = subscribers_[added];
   subscriber.local_address = *address;
@@ -178,7 +196,7 @@ void Shard::forget_if_idle(uint32_t index) {
       ++i;
       continue;
     }
-    tell_of_block(Event::Kind::block_released, subscriber, subscriber.blocks[i]);
+    tell_of_block(Event::Kind::block_released, subscriber.prefix, subscriber.blocks[i]);
     blocks_.release_block(subscriber.blocks[i]);
     subscriber.blocks[i] = subscriber.blocks[--subscriber.block_count];
   }
@@ -189,22 +207,23 @@ void Shard::forget_if_idle(uint32_t index) {
 }
 
 bool Shard::give_block(uint32_t index, uint32_t block) {
-  if (block == PortBlocks::no_block) return false;
   Subscriber subscriber = subscribers_[index];
+  if (block == PortBlocks::no_block) return false;
+  if (subscriber.block_count == Subscriber::blocks_capacity) return blocks_.release_block(block), false;
   subscriber.blocks[subscriber.block_count++] = block;
   subscribers_.write(index, subscriber);
-  tell_of_block(Event::Kind::block_allocated, subscriber, block);
+  tell_of_block(Event::Kind::block_allocated, subscriber.prefix, block);
   return true;
 }
 
-void Shard::tell_of_block(Event::Kind kind, const Subscriber& subscriber, uint32_t block) {
+void Shard::tell_of_block(Event::Kind kind, const net::Ipv6& subscriber, uint32_t block) {
   Event event;
   event.kind = kind;
   event.time_s = now_s_;
-  event.subscriber = subscriber.prefix;
-  event.address = address_of(subscriber);
-  event.first = {blocks_.first_port(block)};
-  event.last = {static_cast<uint16_t>(blocks_.first_port(block) + blocks_.block_ports() - 1)};
+  event.subscriber = subscriber;
+  event.address = address_of_local(blocks_.local_address_of(block));
+  event.first = {blocks_.ports_of(block).low};
+  event.last = {blocks_.ports_of(block).high};
   events_.put(event);
 }
 
@@ -219,7 +238,7 @@ net::Result<PortBlocks::Lease, Verdict> Shard::take_port(uint32_t subscriber, ui
   if (wanted.suggested.port.number != 0) {
     const auto taken = take_suggested_port(subscriber, row, wanted.suggested);
     if (taken || wanted.exact) return taken;
-  } else if (wanted.exact && !fits({address_of(subscribers_[subscriber]), {}}, wanted.suggested)) {
+  } else if (wanted.exact && !fits({address_of_local(subscribers_[subscriber].local_address), {}}, wanted.suggested)) {
     return tl::unexpected(Verdict::not_ours);
   }
   return take_any_port(subscriber, row);
@@ -228,16 +247,47 @@ net::Result<PortBlocks::Lease, Verdict> Shard::take_port(uint32_t subscriber, ui
 net::Result<PortBlocks::Lease, Verdict> Shard::take_any_port(uint32_t index, uint32_t row) {
   const Subscriber& subscriber = subscribers_[index];
   const uint32_t local = subscriber.local_address;
-  for (uint8_t i = 0; i < subscriber.block_count; ++i)
-    if (const auto port = blocks_.take_port(subscriber.blocks[i], row)) return PortBlocks::Lease{local, *port};
-  if (subscriber.block_count >= policy().limits.blocks_per_subscriber_max) return tl::unexpected(Verdict::over_quota);
+  if (const uint32_t block = choose_block(subscriber, row); block != PortBlocks::no_block)
+    return PortBlocks::Lease{local, *blocks_.take_port(block, row, now_s_)};
+  if (blocks_here(subscriber) >= policy().limits.blocks_per_subscriber_max) return tl::unexpected(Verdict::over_quota);
   const uint32_t block = blocks_.take_block(local, index);  // paired: his address or none (RFC 7857 §4)
   if (!give_block(index, block)) return tl::unexpected(Verdict::pool_exhausted);
-  return PortBlocks::Lease{local, *blocks_.take_port(block, row)};
+  const auto port = blocks_.take_port(block, row, now_s_);
+  if (!port) return tl::unexpected(Verdict::over_quota);  // all of it is reserved
+  return PortBlocks::Lease{local, *port};
 }
 
-net::Ipv4 Shard::address_of(const Subscriber& subscriber) const {
-  return policy().pool.address_of(policy().pool.number_of_local(settings_.worker, subscriber.local_address));
+// One of his blocks with a free port: any but the one idle for longest, which is left to empty, unless there is no
+// other (RFC 7768 §2).
+uint32_t Shard::choose_block(const Subscriber& subscriber, uint32_t row) {
+  std::array<uint32_t, Subscriber::blocks_capacity> usable{};
+  uint32_t count = 0, idlest = PortBlocks::no_block;
+  for (uint8_t i = 0; i < subscriber.block_count; ++i) {
+    const uint32_t block = subscriber.blocks[i];
+    if (blocks_.local_address_of(block) != subscriber.local_address) continue;
+    if (idlest == PortBlocks::no_block || blocks_.last_lease_s(block) < blocks_.last_lease_s(idlest)) idlest = block;
+    if (blocks_.has_free_port(block, row)) usable[count++] = block;
+  }
+  if (count > 1) {
+    const auto end = usable.begin() + count;
+    if (const auto found = std::find(usable.begin(), end, idlest); found != end) *found = usable[--count];
+  }
+  return count == 0 ? PortBlocks::no_block : usable[random_.below(count)];
+}
+
+// The local number of an outside address, if this shard gives out ports of it.
+std::optional<uint32_t> Shard::local_of(net::Ipv4 address) const {
+  const Pool& pool = policy().pool;
+  const auto number = pool.number_of(address);
+  if (!number || (!pool.is_shared() && pool.owner_of_fragments(*number) != settings_.worker)) return std::nullopt;
+  return pool.local_of(*number);
+}
+
+uint32_t Shard::blocks_here(const Subscriber& subscriber) const {
+  uint32_t count = 0;
+  for (uint8_t i = 0; i < subscriber.block_count; ++i)
+    if (blocks_.local_address_of(subscriber.blocks[i]) == subscriber.local_address) ++count;
+  return count;
 }
 
 // not_ours: the suggestion cannot be had.
@@ -246,11 +296,11 @@ net::Result<PortBlocks::Lease, Verdict> Shard::take_suggested_port(uint32_t inde
   const Subscriber& subscriber = subscribers_[index];
   const uint32_t local = subscriber.local_address;
   const uint32_t block = blocks_.block_of(local, suggested.port);
-  if (block == PortBlocks::no_block || PortBlocks::is_reserved(row, suggested.port) ||
-      !fits({address_of(subscriber), suggested.port}, suggested))
+  if (block == PortBlocks::no_block || blocks_.is_reserved(row, suggested.port) ||
+      !fits({address_of_local(local), suggested.port}, suggested))
     return tl::unexpected(Verdict::not_ours);
   if (blocks_.owner(block) == PortBlocks::no_owner &&
-      subscriber.block_count < policy().limits.blocks_per_subscriber_max && blocks_.take_this_block(block, index))
+      blocks_here(subscriber) < policy().limits.blocks_per_subscriber_max && blocks_.take_this_block(block, index))
     give_block(index, block);
   if (blocks_.owner(block) != index || !blocks_.take_this_port(block, row, suggested.port))
     return tl::unexpected(Verdict::not_ours);

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/nat/audit.h"
 #include "dataplane/nat/bucket_index.h"
 #include "dataplane/nat/command.h"
 #include "dataplane/nat/counter.h"
@@ -34,15 +35,19 @@ struct ShardSettings {
   uint32_t mappings_max = 1'000'000;   // of this shard
   uint32_t subscribers_max = 100'000;  // of this shard
   uint8_t subscriber_prefix_length = 56;
-  uint8_t plain_prefix_length = 32;  // of a NAT44 subscriber: of his IPv4 address
-  Policy policy;                     // at start; see Shard::use()
-  uint32_t sessions_max = 100'000;   // of this shard
-  std::string slab_path;             // empty: memory of this process only
-  std::string sessions_path;         // the same
+  uint8_t plain_prefix_length = 32;       // of a NAT44 subscriber: of his IPv4 address
+  uint32_t addresses_max = 0;             // local addresses there is room for in later pools; 0: twice as many as now
+  std::vector<PortRange> reserved_ports;  // never leased
+  Policy policy;                          // at start; see Shard::use()
+  uint32_t sessions_max = 100'000;        // of this shard
+  std::string slab_path;                  // empty: memory of this process only
+  std::string sessions_path;              // the same
 };
 
 struct ShardCounters {
   Counter opened, opened_explicit, ended, expired, restored, dropped_at_restore;
+  Counter swept;                                     // ended because a new policy no longer allows them
+  Counter audits_done, audit_checked, audit_faults;  // the latter two: of the audit under way, or else the last
 };
 
 class Shard {
@@ -60,7 +65,9 @@ class Shard {
 
   // Prefetches what find_inbound() will read. `address_number` as the pool's number_of(); it must be this worker's.
   void prefetch_inbound(uint32_t address_number, net::Protocol protocol, net::Port port) const;
+  // The mapping may be one at rest: ask is_live() once its record has come.
   [[nodiscard]] MappingIndex find_inbound(uint32_t address_number, net::Protocol protocol, net::Port port) const;
+  [[nodiscard]] bool is_live(MappingIndex index) const { return slab_[index].has(Mapping::in_use); }
 
   [[nodiscard]] const Mapping& operator[](MappingIndex index) const { return slab_[index]; }
   void prefetch_record(MappingIndex index) const { __builtin_prefetch(&slab_[index], 1); }
@@ -82,8 +89,12 @@ class Shard {
   [[nodiscard]] std::optional<Verdict> admit_inbound_error(MappingIndex index, net::Endpoint remote, uint32_t now_s);
 
   // --- between bursts: the owner only ---
-  // The rules from now on. The caller keeps them alive until they have been replaced.
+  // The rules from now on; its pool is the present one's successor and has room (see has_room_for()). The caller keeps
+  // them alive until they have been replaced. What they no longer allow is ended by and by.
   void use(const Policy& policy);
+  // One turn of everything that is done between bursts: expiry, the sweep after use(), the audit. Each looks at no more
+  // than `budget` records, so that no packet waits long. Returns how many they were.
+  uint32_t tend(uint32_t now_s, uint32_t budget);
   // Ends what is due, at most `budget` records looked at, so that no packet waits long. Returns how many were.
   uint32_t expire(uint32_t now_s, uint32_t budget);
   CommandResult execute(const Command& command, uint32_t now_s);
@@ -103,6 +114,9 @@ class Shard {
   [[nodiscard]] uint64_t mappings_held() const { return held_.read(); }
   [[nodiscard]] uint64_t sessions_live() const { return sessions_.live(); }
   [[nodiscard]] uint64_t subscribers_live() const { return subscribers_.live(); }
+  [[nodiscard]] bool has_room_for(const Pool& pool) const {
+    return pool.local_count(settings_.worker) <= addresses_max_;
+  }
   [[nodiscard]] uint32_t blocks_total() const { return blocks_.total(); }
   [[nodiscard]] uint32_t blocks_free() const { return blocks_.free(); }
   // The second at which the mapping ends unless something more is seen of it.
@@ -114,6 +128,7 @@ class Shard {
   [[nodiscard]] uint64_t events_lost() const { return events_.lost(); }
 
   // Slab against indexes, bitmaps and blocks, whole: the number of contradictions, the first few as text. Owner only.
+  // While traffic runs, Command::Verb::audit does the same in slices and tells of each fault as an event.
   uint32_t audit(std::vector<std::string>& findings) const;
 
  private:
@@ -137,7 +152,7 @@ class Shard {
   net::Result<PortBlocks::Lease, Verdict> take_suggested_port(uint32_t subscriber, uint32_t row,
                                                               net::Endpoint suggested);
   bool give_block(uint32_t subscriber, uint32_t block);
-  void tell_of_block(Event::Kind kind, const Subscriber& subscriber, uint32_t block);
+  void tell_of_block(Event::Kind kind, const net::Ipv6& subscriber, uint32_t block);
   void release(const Mapping& mapping);  // its port, and what is empty because of that
   [[nodiscard]] std::optional<PortBlocks::Lease> lease_of(const Mapping& mapping) const;
   void enter_indexes(MappingIndex index, const Mapping& mapping, uint32_t local_address);
@@ -145,6 +160,17 @@ class Shard {
   [[nodiscard]] uint32_t rest_s(const Mapping& mapping) const;
   void relink(MappingIndex index);
   void set_flags(MappingIndex index, uint8_t add, uint8_t remove);
+  void adopt_addresses(const Pool& pool);
+  uint32_t sweep(uint32_t now_s, uint32_t budget);
+  uint32_t audit_slice(uint32_t budget);
+  template <class Report>
+  void audit_record(MappingIndex index, Report report) const;
+  template <class Report>
+  void audit_sessions(MappingIndex index, Report report) const;
+  template <class Report>
+  void audit_block(uint32_t block, Report report) const;
+  template <class Report>
+  void audit_bucket(size_t bucket, Report report) const;
   void set_life(MappingIndex index, uint8_t add, uint8_t remove, uint32_t expiry_s);
   void restore(uint32_t now_s);
   bool restore_record(MappingIndex index, uint32_t now_s);
@@ -153,7 +179,6 @@ class Shard {
   CommandResult open_explicit(const Command& command, uint32_t now_s);
   CommandResult end_explicit(const Command& command, uint32_t now_s);
   uint32_t clear_subscriber(const net::Ipv6& prefix, uint32_t now_s);
-  [[nodiscard]] net::Ipv4 address_of(const Subscriber& subscriber) const;
   [[nodiscard]] OutboundKey key_of(const Mapping& mapping) const;
   [[nodiscard]] unsigned prefix_length(bool plain) const {
     return plain ? 96U + settings_.plain_prefix_length : settings_.subscriber_prefix_length;
@@ -163,6 +188,13 @@ class Shard {
   [[nodiscard]] uint32_t implicit_due_s(const Mapping& mapping) const;
   [[nodiscard]] MappingIndex& inbound_slot(uint32_t local_address, uint32_t row, net::Port port) const {
     return inbound_.data()[(size_t{local_address} * protocol_rows + row) << 16 | uint16_t{port.number}];
+  }
+  // Which of his blocks are of the address he gets new ports from.
+  [[nodiscard]] uint32_t choose_block(const Subscriber& subscriber, uint32_t row);
+  [[nodiscard]] std::optional<uint32_t> local_of(net::Ipv4 address) const;
+  [[nodiscard]] uint32_t blocks_here(const Subscriber& subscriber) const;
+  [[nodiscard]] net::Ipv4 address_of_local(uint32_t local_address) const {
+    return policy().pool.address_of(policy().pool.number_of_local(settings_.worker, local_address));
   }
 
   // shard_sessions.cc
@@ -187,7 +219,6 @@ class Shard {
   void end_sessions(MappingIndex index);
   void count_sessions(uint32_t subscriber, int all, int inbound);
   void sweep_sessions(uint32_t budget);
-  [[nodiscard]] const char* session_fault(MappingIndex index) const;  // nullptr: none
 
   // shard_limits.cc
   std::optional<Verdict> move_mapping(MappingIndex index, const net::Ipv6& b4, uint8_t softwire);
@@ -200,11 +231,10 @@ class Shard {
   void for_mappings_of(const Subscriber& subscriber, Visit visit) {
     for (uint8_t i = 0; i < subscriber.block_count; ++i)
       for (uint32_t row = 0; row < protocol_rows; ++row)
-        for (uint32_t offset = 0; offset < blocks_.block_ports(); ++offset) {
-          const net::Port port{static_cast<uint16_t>(blocks_.first_port(subscriber.blocks[i]) + offset)};
-          if (const MappingIndex index = inbound_slot(subscriber.local_address, row, port); index != null_mapping)
-            visit(index);
-        }
+        blocks_.for_each_taken(subscriber.blocks[i], row, [&](net::Port port) {
+          const MappingIndex index = inbound_slot(blocks_.local_address_of(subscriber.blocks[i]), row, port);
+          if (is_live(index)) visit(index);
+        });
   }
 
   ShardSettings settings_;
@@ -213,6 +243,7 @@ class Shard {
   Slab slab_;
   SessionTable sessions_;
   SubscriberTable subscribers_;
+  uint32_t addresses_max_, addresses_known_ = 0;  // local
   PortBlocks blocks_;
   BucketIndex outbound_;
   ZeroPages<MappingIndex> inbound_;  // [local address][protocol row][port]
@@ -221,6 +252,12 @@ class Shard {
   Counter live_, held_;
   ShardCounters counters_;
   EventRing events_;
+  Random random_;
+  MappingIndex sweep_at_ = 0;  // 0: nothing to sweep
+  struct {
+    enum class Phase : uint8_t { none, records, blocks, index } phase{};
+    size_t at = 0;
+  } audit_;
   uint32_t now_s_ = 0;  // of the call under way, for events
 };
 

@@ -40,6 +40,13 @@ CommandResult Shard::execute(const Command& command, uint32_t now_s) {
       if (subscribers_.find(command.key.subscriber) == 0) return {command.ticket, Status::unknown, {}, 0, 0};
       return {command.ticket, Status::done, {}, 0, clear_subscriber(command.key.subscriber, now_s)};
     }
+    case Command::Verb::audit:
+      if (audit_.phase == decltype(audit_.phase)::none) {
+        audit_ = {decltype(audit_.phase)::records, 1};
+        counters_.audit_checked.set(0);
+        counters_.audit_faults.set(0);
+      }
+      return {command.ticket, Status::done, {}, 0, 0};
   }
   return {command.ticket, Status::unknown, {}, 0, 0};
 }

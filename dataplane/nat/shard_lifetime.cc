@@ -49,7 +49,7 @@ void Shard::relink(MappingIndex index) {
 }
 
 std::optional<PortBlocks::Lease> Shard::lease_of(const Mapping& mapping) const {
-  const auto number = policy().pool.number_of(mapping.outside_address);
+  const auto number = policy().pool.number_ever_of(mapping.outside_address);
   if (!number || policy().pool.owner(*number, mapping.outside_port) != settings_.worker) return std::nullopt;
   return PortBlocks::Lease{policy().pool.local_of(*number), mapping.outside_port};
 }
@@ -61,8 +61,9 @@ OutboundKey Shard::key_of(const Mapping& mapping) const {
 
 void Shard::release(const Mapping& mapping) {
   const auto lease = lease_of(mapping);
-  blocks_.release_port(blocks_.block_of(lease->local_address, lease->port), *protocol_row(mapping.protocol),
-                       lease->port);
+  const uint32_t row = *protocol_row(mapping.protocol);
+  inbound_slot(lease->local_address, row, lease->port) = null_mapping;
+  blocks_.release_port(blocks_.block_of(lease->local_address, lease->port), row, lease->port);
   Subscriber subscriber = subscribers_[mapping.subscriber];
   --subscriber.mappings;
   subscribers_.write(mapping.subscriber, subscriber);
@@ -77,7 +78,8 @@ uint32_t Shard::rest_s(const Mapping& mapping) const {
   return (long_believed ? timeouts.quarantine_pcp_tcp_s : timeouts.quarantine_s) + 1;  // as in implicit_due_s
 }
 
-// Leaves both indexes; the record keeps the port until the hold is over (RFC 6888 REQ-8). Must be linked in the wheel.
+// Leaves the outbound index; the record keeps the port until the hold is over (RFC 6888 REQ-8). Must be linked in the
+// wheel.
 void Shard::end(MappingIndex index, uint32_t now_s) {
   end_sessions(index);
   Mapping mapping = slab_[index];
@@ -85,7 +87,6 @@ void Shard::end(MappingIndex index, uint32_t now_s) {
   --subscriber.live;
   subscribers_.write(mapping.subscriber, subscriber);
   outbound_.erase(hash_(key_of(mapping)), index);
-  inbound_slot(lease_of(mapping)->local_address, *protocol_row(mapping.protocol), mapping.outside_port) = null_mapping;
   mapping.flags = static_cast<uint8_t>(Mapping::held | (mapping.flags & Mapping::plain));
   mapping.expiry_s = now_s + rest_s(mapping);
   slab_.write(index, mapping);
@@ -93,6 +94,29 @@ void Shard::end(MappingIndex index, uint32_t now_s) {
   live_.set(live_.read() - 1);
   held_.add();
   counters_.ended.add();
+}
+
+uint32_t Shard::tend(uint32_t now_s, uint32_t budget) {
+  uint32_t work = expire(now_s, budget);
+  if (sweep_at_ != 0) work += sweep(now_s, budget);
+  if (audit_.phase != decltype(audit_.phase)::none) work += audit_slice(budget);
+  return work;
+}
+
+// After a change of policy: what it no longer allows ends, what lives shorter now is due sooner.
+uint32_t Shard::sweep(uint32_t now_s, uint32_t budget) {
+  uint32_t looked_at = 0;
+  for (; looked_at < budget && sweep_at_ < slab_.capacity(); ++looked_at, ++sweep_at_) {
+    if (!is_live(sweep_at_)) continue;
+    if (policy().pool.number_of(slab_[sweep_at_].outside_address)) {
+      relink(sweep_at_);
+      continue;
+    }
+    end(sweep_at_, now_s);
+    counters_.swept.add();
+  }
+  if (sweep_at_ == slab_.capacity()) sweep_at_ = 0;
+  return looked_at;
 }
 
 uint32_t Shard::expire(uint32_t now_s, uint32_t budget) {

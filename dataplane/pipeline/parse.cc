@@ -174,7 +174,7 @@ void hand_over_unless(unsigned worker, unsigned owner, Packet& packet) {
 }
 
 unsigned owner_of(const net::Ipv6& b4, const Snapshot& config) {
-  return nat::owner_of_subscriber(config.subscriber_of(Side::access, b4), config.workers);
+  return config.policy.pool.owner_of(config.subscriber_of(Side::access, b4));
 }
 
 std::span<const uint8_t> payload_of(const Packet& packet) {

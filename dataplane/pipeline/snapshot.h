@@ -75,7 +75,6 @@ struct Snapshot {
   } softwire;
   nat::Policy policy;
   std::vector<PassThrough> pass_through;
-  unsigned workers = 1;
   bool hairpinning = true;
   bool answer_unsolicited_syns = false;  // RFC 5382 REQ-4
   bool pool_answers_echo = false;        // from outside (RFC 1812 §4.3.3.6)

@@ -101,7 +101,7 @@ bool parse_tunnel_error(Packet& packet, const Snapshot& config, unsigned worker,
   if (sent.source != ip.destination || quote->inner_offset == 0)
     return packet.drop(Verdict::tunnel_error_ignored), true;
   const auto subscriber = net::masked(sent.destination, config.softwire.subscriber_prefix_length);
-  if (const unsigned owner = nat::owner_of_subscriber(subscriber, config.workers); owner != worker) {
+  if (const unsigned owner = config.policy.pool.owner_of(subscriber); owner != worker) {
     packet.context.fate = Fate::hand_over;
     packet.context.target = static_cast<uint8_t>(owner);
     return true;

@@ -296,7 +296,8 @@ void Worker::hairpin(Packet& packet) {
 }
 
 void Worker::translate_inbound(Burst& burst, Packet& packet, uint32_t now_s) {
-  if (packet.mapping == nat::null_mapping) return refuse_inbound(packet, Verdict::no_mapping, now_s);
+  if (packet.mapping == nat::null_mapping || !shard_.is_live(packet.mapping))
+    return refuse_inbound(packet, Verdict::no_mapping, now_s);
   if (const auto refused = admit_inbound(packet, now_s)) return refuse_inbound(packet, *refused, now_s);
   const nat::Mapping& mapping = shard_[packet.mapping];
   const bool plain = mapping.has(nat::Mapping::plain);

@@ -84,7 +84,7 @@ void open_some(nat::Shard& shard, uint32_t first, uint32_t end, uint32_t now_s) 
   for (uint32_t number = first; number < end; ++number) {
     const auto key = key_of(number);
     const auto hash = shard.hash(key);
-    if (nat::owner_of_subscriber(key.subscriber, shard.settings().workers) != shard.settings().worker) continue;
+    if (shard.policy().pool.owner_of(key.subscriber) != shard.settings().worker) continue;
     if (shard.find(key, hash) != nat::null_mapping) continue;
     const auto made = shard.open_mapping(key, hash, key.subscriber, 0, {{0xc6336409}, {53}}, now_s);
     if (made && key.protocol == net::Protocol::tcp)

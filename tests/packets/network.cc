@@ -52,8 +52,9 @@ Settings default_settings() {
 
 Network::Network(Settings settings) : settings_(std::move(settings)) {
   auto& snapshot = settings_.snapshot;
-  snapshot.workers = settings_.shard.workers = settings_.workers;
-  snapshot.policy.pool = {settings_.pool_prefixes, settings_.ports, settings_.block_ports, settings_.workers};
+  settings_.shard.workers = settings_.workers;
+  snapshot.policy.pool = {settings_.pool_prefixes, settings_.ports, settings_.block_ports, settings_.workers,
+                          snapshot.softwire.subscriber_prefix_length};
   settings_.shard.policy = snapshot.policy;
   settings_.shard.subscriber_prefix_length = snapshot.softwire.subscriber_prefix_length;
   settings_.shard.plain_prefix_length = snapshot.inside.subscriber_prefix_length;
@@ -158,7 +159,7 @@ std::vector<Outcome> Network::expire(uint32_t now_s) {
 }
 
 nat::CommandResult Network::execute(const nat::Command& command, uint32_t now_s) {
-  return shards_[nat::owner_of_subscriber(command.key.subscriber, settings_.workers)]->execute(command, now_s);
+  return shards_[settings_.snapshot.policy.pool.owner_of(command.key.subscriber)]->execute(command, now_s);
 }
 
 std::string Network::contradictions() const {

@@ -130,7 +130,7 @@ TEST_P(RandomFramesTest, nothing_is_lost_or_leaked) {
       ASSERT_EQ(network.contradictions(), "") << "after " << count << " frames";
     }
   }
-  EXPECT_GT(sent, frames_max / 60);
+  EXPECT_GT(sent, frames_max / 80);
   EXPECT_EQ(network.contradictions(), "");
   for (int i = 0; i < 2; ++i) network.expire(now_s += 10'000);  // the mappings, then their quarantine
   EXPECT_EQ(network.contradictions(), "");

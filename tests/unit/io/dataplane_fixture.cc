@@ -60,7 +60,6 @@ Bench::Bench(unsigned workers_count) : workers(workers_count), snapshot(std::mak
   snapshot->softwire.aftr_addresses = {*net::parse_ipv6("2001:db8:a::1")};
   snapshot->softwire.allowed_prefixes = {{}};
   snapshot->policy.pool = pool;
-  snapshot->workers = workers;
   snapshot->opened_per_burst_max = 1000;
   gateways.access.set(access_gateway_mac);
   gateways.internet.set(internet_gateway_mac);

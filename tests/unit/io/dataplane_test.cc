@@ -211,9 +211,10 @@ TEST(Dataplane, inbound_reaches_the_b4_through_an_explicit_mapping_made_by_comma
   in_child([] {
     Bench bench(2);
     constexpr unsigned subscriber = 7;
-    const unsigned owner = nat::owner_of_subscriber(net::masked(b4_of(subscriber), 56), 2);
-    // Even addresses of the pool are worker 0's, odd ones worker 1's (nat/pool.h).
-    const net::Endpoint outside{*net::parse_ipv4(owner == 0 ? "192.0.2.0" : "192.0.2.1"), {2000}};
+    const nat::Pool& pool = bench.snapshot->policy.pool;
+    uint32_t number = 0;  // an address of the subscriber's worker
+    while (pool.owner(number, {2000}) != pool.owner_of(net::masked(b4_of(subscriber), 56))) ++number;
+    const net::Endpoint outside{pool.address_of(number), {2000}};
     bench.open(bench.capture_device(Side::access, nothing),
                bench.capture_device(Side::internet, {{internet_udp(remote, outside, "knock")}}, true));
     bench.run();

@@ -28,7 +28,8 @@ class Records {
   }
   [[nodiscard]] size_t entries() const {
     size_t count = 0;
-    index_.for_each([&count](uint32_t) { ++count; });
+    for (size_t bucket = 0; bucket < index_.buckets(); ++bucket)
+      index_.for_each_in(bucket, [&count](uint32_t) { ++count; });
     return count;
   }
 };
@@ -130,10 +131,11 @@ TEST(BucketIndex, a_million_random_operations_equal_unordered_map) {
   }
   EXPECT_GT(model.size(), records_max / 4);
   size_t entries = 0;
-  index.for_each([&](uint32_t at) {
-    ++entries;
-    EXPECT_TRUE(model.contains(at));
-  });
+  for (size_t bucket = 0; bucket < index.buckets(); ++bucket)
+    index.for_each_in(bucket, [&](uint32_t at) {
+      ++entries;
+      EXPECT_TRUE(model.contains(at));
+    });
   EXPECT_EQ(entries, model.size());
 }
 
