@@ -80,7 +80,8 @@ void SessionTable::owe(uint32_t now_s) {
 
 uint64_t SessionTable::indexed() const {
   uint64_t count = 0;
-  index_.for_each([&](SessionIndex) { ++count; });
+  for (size_t bucket = 0; bucket < index_.buckets(); ++bucket)
+    index_.for_each_in(bucket, [&](SessionIndex) { ++count; });
   return count;
 }
 

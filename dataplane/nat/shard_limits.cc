@@ -76,7 +76,7 @@ void Shard::tell_of_quota(uint32_t index, Verdict verdict, net::Protocol protoco
   event.time_s = now_s_;
   event.subscriber = subscriber.prefix;
   event.verdict = verdict;
-  event.address = address_of(subscriber);
+  event.address = address_of_local(subscriber.local_address);
   events_.put(event);
 }
 
@@ -90,7 +90,7 @@ void Shard::tell_of_b4(uint32_t index, Event::Kind kind, const net::Ipv6& b4) {
   event.time_s = now_s_;
   event.subscriber = subscriber.prefix;
   event.b4 = b4;
-  event.address = address_of(subscriber);
+  event.address = address_of_local(subscriber.local_address);
   events_.put(event);
 }
 

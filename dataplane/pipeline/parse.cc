@@ -251,7 +251,7 @@ void parse_inside_frame(Packet& packet, const Snapshot& config, unsigned worker)
   const net::Ipv4 host = packet.quoted != nullptr ? packet.quoted->destination : ip.source;
   packet.context.b4 = config.subscriber_of(Side::inside, net::mapped(host));
   packet.outer_class = ip.tos;  // there is no outer header to say otherwise
-  hand_over_unless(worker, nat::owner_of_subscriber(packet.context.b4, config.workers), packet);
+  hand_over_unless(worker, config.policy.pool.owner_of(packet.context.b4), packet);
 }
 
 // The inner packet of a softwire, outbound.
