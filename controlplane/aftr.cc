@@ -5,6 +5,7 @@
 
 #include "controlplane/base_commands.h"
 #include "controlplane/change_commands.h"
+#include "controlplane/check_command.h"
 #include "controlplane/engine_settings.h"
 #include "controlplane/operator_commands.h"
 #include "controlplane/who_command.h"
@@ -52,8 +53,8 @@ std::string setting_at_fault(const Config& config, const std::string& error) {
 // The setting's name stands before the text, so words that only repeat it go.
 StartError dataplane_error(const Config& config, std::string_view text) {
   StartError error{setting_at_fault(config, std::string(text)), {}};
-  for (const std::string_view repeated : {"access ", "internet ", "device ", "cores "})
-    if (text.starts_with(repeated) && !text.starts_with("access and ")) text.remove_prefix(repeated.size());
+  for (const std::string_view repeated : {"access ", "internet ", "nat44 ", "device ", "cores "})
+    if (text.starts_with(repeated) && text.find(" both ") == text.npos) text.remove_prefix(repeated.size());
   error.text = text;
   return error;
 }
@@ -71,6 +72,7 @@ net::Result<void, StartError> Aftr::start_all() {
   add_base_commands(commands_, [this] { return config_; });
   add_operator_commands(commands_, *this);
   add_change_commands(commands_, *this);
+  add_check_command(commands_, *this);
   add_who_command(commands_, *this);
   auto cli = CliSocket::open(io_, commands_, {config_->cli.socket, config_->cli.group});
   if (!cli) return tl::unexpected(StartError{"cli.socket", cli.error()});
@@ -129,7 +131,7 @@ void Aftr::say_what_was_restored() {
 Aftr::~Aftr() {
   cli_.reset();
   if (dataplane_) dataplane_->stop();  // before the shards and the snapshot, which workers use, are gone
-  while (watch_.drain(shards_, now_s(), now_ms()) > 0) continue;
+  hear_shards();
   watch_.end();
 }
 
@@ -165,6 +167,7 @@ bool Aftr::round() {
     next_second_ms_ = now + 1'000;
     pcp_->tick();
     watch_gateways();
+    watch_sweep();
     watch_.look(shards_, *dataplane_, pcp_->server(), now);
   }
   return done > 0;

@@ -62,6 +62,13 @@ class Aftr {
   [[nodiscard]] std::chrono::seconds uptime() const;
   // What they do. False: the worker's ring is full.
   bool submit(nat::Command command, Translator::Done done) { return translator_->submit(command, std::move(done)); }
+  bool submit_to(unsigned worker, nat::Command command, Translator::Done done) {
+    return translator_->submit_to(worker, command, std::move(done));
+  }
+  Watch& watch() { return watch_; }
+  void hear_shards() {  // everything they have told until now
+    while (watch_.drain(shards_, now_s(), now_ms()) > 0) continue;
+  }
   size_t pcp_forget(const net::Ipv6& subscriber) { return pcp_->forget(subscriber); }
   size_t pcp_forget(const pcp::MappingKey& mapping) { return pcp_->forget(mapping); }
 
@@ -82,6 +89,14 @@ class Aftr {
   void say_what_was_restored();
   [[nodiscard]] Macs macs() const;
   void take_over(std::shared_ptr<const Config> config, std::unique_ptr<LineSink> sink);
+  [[nodiscard]] nat::Pool next_pool(const Config& config) const;
+  [[nodiscard]] std::optional<std::string> find_pool_error(const Config& config) const;
+  struct Passes {                // of the workers over their tables after a change of policy
+    std::vector<uint64_t> done;  // by worker
+    uint64_t ended = 0;          // mappings
+  };
+  [[nodiscard]] Passes passes() const;
+  void watch_sweep();
   [[nodiscard]] static uint64_t now_ms();  // of a steady clock
   bool round();
   void watch_gateways();
@@ -103,6 +118,7 @@ class Aftr {
   std::optional<CliSocket> cli_;
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   uint64_t next_second_ms_ = 0;
+  std::optional<Passes> sweep_;  // as it was before the change that is being carried out
   std::array<std::optional<bool>, pipeline::side_count> gateway_answers_;  // by Side: as was last said
 };
 

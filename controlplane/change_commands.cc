@@ -2,6 +2,7 @@
 // line comes when its result has.
 #include "controlplane/change_commands.h"
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <utility>
@@ -101,7 +102,9 @@ Reply clear_address(Aftr& aftr, const Request& request) {
   const auto wanted = std::make_shared<Commands>();
   const auto search = walk_subscribers(
       aftr, [wanted, address = *address](Row&, const nat::Shard& shard, unsigned, const nat::Subscriber& subscriber) {
-        if (outside_address(shard, subscriber) == address) wanted->push_back(clearing_subscriber(subscriber.prefix));
+        const auto is_there = [&](uint32_t block) { return address_of_block(shard, block) == address; };
+        if (std::ranges::any_of(blocks_of(subscriber), is_there))
+          wanted->push_back(clearing_subscriber(subscriber.prefix));
         return false;
       });
   return clear(aftr, request, {net::to_text(*address), search, wanted});
@@ -138,7 +141,7 @@ void add_change_commands(CommandTable& table, Aftr& aftr) {
        "End all mappings of a subscriber and tell his PCP clients to ask anew; the ports rest for pool.quarantine."});
   table.add({"clear address", "ADDRESS", Access::change,
              [&aftr](const Request& request) { return clear_address(aftr, request); },
-             "The same for every subscriber who has this outside address."});
+             "The same for every subscriber with ports of this outside address."});
   table.add({"clear mapping", "ADDRESS:PORT tcp|udp|icmp", Access::change,
              [&aftr](const Request& request) { return clear_mapping(aftr, request); },
              "End the one mapping that has this outside port."});

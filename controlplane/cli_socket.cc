@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <tuple>
 #include <unistd.h>
 
 namespace portolan::control {
@@ -219,8 +220,10 @@ void CliSocket::Server::Session::go_on() {
     return;
   }
   if (!more) {
+    if (reply_.ending) std::tie(reply_.code, reply_.text) = reply_.ending();
     append_last(reply_, out_);
     reply_.output = nullptr;
+    reply_.ending = nullptr;
   }
   write();
 }

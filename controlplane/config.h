@@ -109,7 +109,7 @@ struct Config {
   } nat44;
 
   struct Pool {
-    std::vector<net::Ipv4Prefix> prefixes;
+    std::vector<net::Ipv4Prefix> prefixes, draining;
     PortRange port_range{1024, 65535};
     uint32_t block_ports = 256;
     uint32_t blocks_max = 4;

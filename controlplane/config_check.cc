@@ -260,6 +260,12 @@ void Checker::pool() const {
   pool_overlaps();
   const Name prefix{"pool", "prefix"};
   if (!good({prefix})) return;
+  for (size_t at = 0; at < config_.pool.draining.size(); ++at)
+    if (std::ranges::none_of(config_.pool.prefixes,
+                             [&](const auto& each) { return net::overlap(each, config_.pool.draining[at]); }))
+      fail({"pool", "drain"},
+           net::to_text(config_.pool.draining[at]) + " is not in the pool; remove the line, or add it to pool.prefix",
+           at);
   uint64_t addresses = 0;
   for (const auto& each : config_.pool.prefixes) addresses += net::size(each);
   if (addresses > pool_addresses_max)

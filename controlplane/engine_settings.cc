@@ -47,6 +47,7 @@ nat::Policy policy_of(const Config& config) {
                  static_cast<uint16_t>(config.pool.block_ports),
                  config.dataplane.workers,
                  config.softwire.subscriber_prefix_length};
+  if (!config.pool.draining.empty()) policy.pool = policy.pool.successor(config.pool.prefixes, config.pool.draining);
   return policy;
 }
 

@@ -95,9 +95,12 @@ Reply show_workers(const Aftr& aftr, const Request& request) {
 
 std::string blocks_text(const nat::Shard& shard, const nat::Subscriber& subscriber) {
   std::string text;
-  for (uint8_t i = 0; i < std::min(subscriber.block_count, nat::Subscriber::blocks_capacity); ++i) {
-    const nat::PortRange ports = ports_of_block(shard, subscriber.blocks[i]);
-    text += (text.empty() ? "" : ",") + std::to_string(ports.low) + "-" + std::to_string(ports.high);
+  for (const uint32_t block : blocks_of(subscriber)) {
+    const nat::PortRange ports = ports_of_block(shard, block);
+    const net::Ipv4 address = address_of_block(shard, block);
+    text += text.empty() ? "" : ",";
+    if (address != outside_address(shard, subscriber)) text += to_text(address) + ":";  // one that drains
+    text += std::to_string(ports.low) + "-" + std::to_string(ports.high);
   }
   return text;
 }

@@ -1,6 +1,7 @@
 #include "controlplane/pcp_front.h"
 
 #include <algorithm>
+#include <map>
 #include <sys/random.h>
 #include <vector>
 
@@ -127,6 +128,20 @@ size_t PcpFront::forget(const pcp::MappingKey& mapping) {
   const size_t forgotten = server_.forget(mapping);
   if (forgotten > 0) tell(mapping.subscriber, clients);
   return forgotten;
+}
+
+size_t PcpFront::forget_outside(const nat::Pool& pool) {
+  std::vector<pcp::MappingKey> gone;
+  std::map<net::Ipv6, std::vector<pcp::Source>> clients;  // by subscriber
+  server_.for_each([&](const pcp::MappingKey& key, const pcp::Mapping& mapping) {
+    if (pool.number_of(mapping.outside.address)) return;
+    gone.push_back(key);
+    auto& his = clients[key.subscriber];
+    if (std::ranges::find(his, mapping.client) == his.end()) his.push_back(mapping.client);
+  });
+  for (const auto& key : gone) server_.forget(key);
+  for (const auto& [subscriber, his] : clients) tell(subscriber, his);
+  return gone.size();
 }
 
 std::vector<pcp::Source> PcpFront::clients_of(const net::Ipv6& subscriber) const {

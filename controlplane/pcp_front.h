@@ -31,6 +31,7 @@ class PcpFront : public PcpService {
   // anew at once (RFC 6887 §14.1.3). Returns how many explicit ones there were.
   size_t forget(const net::Ipv6& subscriber);
   size_t forget(const pcp::MappingKey& mapping);
+  size_t forget_outside(const nat::Pool& pool);  // likewise of all whose outside address the pool has not
 
   [[nodiscard]] const pcp::Server& server() const { return server_; }
   [[nodiscard]] uint64_t now_s() const { return now_(); }

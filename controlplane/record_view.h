@@ -2,6 +2,8 @@
 // blocks. Pure.
 #pragma once
 
+#include <algorithm>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -20,6 +22,11 @@ inline std::string_view state_text(const nat::Mapping& mapping) {
   constexpr std::string_view texts[] = {"-",          "opening",    "opening",  "established",
                                         "fin-inside", "fin-remote", "finished", "reset"};
   return mapping.protocol == net::Protocol::tcp ? texts[static_cast<size_t>(mapping.tcp_state)] : "-";
+}
+
+// The numbers of a subscriber's blocks; none beyond the array, however he was read.
+inline std::span<const uint32_t> blocks_of(const nat::Subscriber& subscriber) {
+  return std::span(subscriber.blocks).first(std::min(subscriber.block_count, nat::Subscriber::blocks_capacity));
 }
 
 inline net::Ipv4 outside_address(const nat::Shard& shard, const nat::Subscriber& subscriber) {

@@ -49,6 +49,8 @@ struct Reply {
   Code code = Code::done;
   std::string text = {};  // of the last line
   Generator output = {};  // the lines before it; may be empty
+  // Code and text of the last line where they are known only when the output has been made.
+  std::function<std::pair<Code, std::string>()> ending = {};
 };
 
 struct Request {

@@ -84,6 +84,9 @@ void add_mapping_counters(CounterRows& rows, const Aftr& aftr) {
   add(&nat::ShardCounters::opened_explicit, "mappings_opened_explicit", "by PCP");
   add(&nat::ShardCounters::ended, "mappings_ended", "for whatever reason");
   add(&nat::ShardCounters::expired, "mappings_expired", "ended by their timer");
+  add(&nat::ShardCounters::swept, "mappings_swept", "ended because a reload removed their outside address");
+  add(&nat::ShardCounters::audits_done, "audits_done", "by check, of one worker's table each");
+  add(&nat::ShardCounters::audit_faults, "audit_faults", "found by the last check");
   add(&nat::ShardCounters::restored, "mappings_restored", "taken over at start");
   add(&nat::ShardCounters::dropped_at_restore, "mappings_dropped_at_start", "cut short or no longer allowed");
 }

@@ -7,9 +7,12 @@
 namespace portolan::control {
 
 bool Translator::submit(nat::Command command, Done done) {
+  return submit_to(owner_(command.key.subscriber), command, std::move(done));
+}
+
+bool Translator::submit_to(unsigned worker, nat::Command command, Done done) {
   command.ticket = ++ticket_;
-  const unsigned owner = owner_(command.key.subscriber);
-  if (!dataplane_.submit(owner, command)) return false;
+  if (!dataplane_.submit(worker, command)) return false;
   waiting_.emplace(command.ticket, std::move(done));
   return true;
 }

@@ -21,6 +21,7 @@ class Translator {
 
   // False if the owner's ring is full; `done` is not called then. The ticket is set here.
   bool submit(nat::Command command, Done done);
+  bool submit_to(unsigned worker, nat::Command command, Done done);  // what is no subscriber's
   // Calls back for every result that has come; returns how many.
   size_t poll();
   [[nodiscard]] size_t waiting() const { return waiting_.size(); }

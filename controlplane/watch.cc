@@ -6,6 +6,7 @@
 
 #include "controlplane/record_view.h"
 #include "controlplane/resources.h"
+#include "dataplane/nat/audit.h"
 #include "dataplane/net/text.h"
 
 namespace portolan::control {
@@ -13,6 +14,7 @@ namespace portolan::control {
 namespace {
 
 constexpr size_t events_per_drain = 64;  // of one shard
+constexpr size_t faults_max = 100;
 
 const LogTarget& events_target(const Config& config) {
   return config.log.events_target ? *config.log.events_target : config.log.target;
@@ -21,6 +23,14 @@ const LogTarget& events_target(const Config& config) {
 std::string name_of(const LogTarget& target) {
   if (target.kind == LogTarget::Kind::file) return target.path;
   return target.kind == LogTarget::Kind::syslog ? "to syslog" : "to stderr";
+}
+
+std::string fault_text(const nat::Event& event, unsigned worker) {
+  std::string text = "worker " + std::to_string(worker);
+  if (event.record != 0)
+    text += ", record " + std::to_string(event.record) + " (" +
+            net::to_text(net::Endpoint{event.address, event.first}) + " " + net::to_text(event.protocol) + ")";
+  return text + ": " + std::string(nat::to_text(nat::AuditFault{event.fault}));
 }
 
 }  // namespace
@@ -70,6 +80,8 @@ size_t Watch::drain(const Shards& shards, uint32_t shard_now_s, uint64_t now_ms)
 }
 
 void Watch::take(const nat::Event& event, unsigned worker, EventLog::Time time) {
+  if (event.kind == nat::Event::Kind::audit_fault && faults_.size() < faults_max)
+    faults_.push_back(fault_text(event, worker));
   if (!events_) return;
   if (const auto record = block_record(event, worker, config_->softwire.subscriber_prefix_length))
     events_->add(record->what, record->fields, time);
@@ -90,11 +102,11 @@ void Watch::record_restored(const Shards& shards) {
     for (uint32_t index = 1; events_ && index < shard.subscriber_end(); ++index) {
       const auto subscriber = shard.read_subscriber(index);
       if (!subscriber) continue;
-      for (uint8_t i = 0; i < subscriber->block_count; ++i) {
-        const nat::PortRange ports = ports_of_block(shard, subscriber->blocks[i]);
+      for (const uint32_t block : blocks_of(*subscriber)) {
+        const nat::PortRange ports = ports_of_block(shard, block);
         nat::Event event;
         event.subscriber = subscriber->prefix;
-        event.address = address_of_block(shard, subscriber->blocks[i]);
+        event.address = address_of_block(shard, block);
         event.first = {ports.low}, event.last = {ports.high};
         const auto record = block_record(event, shard.settings().worker, config_->softwire.subscriber_prefix_length);
         events_->add("block-restored", record->fields, std::chrono::system_clock::now());

@@ -45,6 +45,10 @@ class Watch {
   void look(const Shards& shards, const io::Dataplane& dataplane, const pcp::Server& pcp, uint64_t now_ms);
   void end();  // writes what waits
 
+  // The faults of an audit, the first of them as text: from the last call of forget_faults() on.
+  void forget_faults() { faults_.clear(); }
+  [[nodiscard]] const std::vector<std::string>& faults() const { return faults_; }
+
   [[nodiscard]] const History& history() const { return history_; }
   [[nodiscard]] std::vector<Exhaustion::Alarm> alarms() const { return exhaustion_.alarms(); }
   [[nodiscard]] const EventLog* event_log() const { return events_.get(); }  // null: off
@@ -63,6 +67,7 @@ class Watch {
   std::shared_ptr<const Config> config_;
   std::unique_ptr<EventLog> events_;
   uint64_t shards_lost_ = 0;  // events, as far as counted
+  std::vector<std::string> faults_;
 };
 
 }  // namespace portolan::control

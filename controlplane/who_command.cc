@@ -42,11 +42,10 @@ Fields fields_of(const Aftr& aftr, const nat::Shard& shard, unsigned worker, con
 }
 
 bool holds(const nat::Shard& shard, const nat::Subscriber& subscriber, net::Endpoint outside) {
-  if (outside_address(shard, subscriber) != outside.address) return false;
-  const auto blocks = std::span(subscriber.blocks).first(std::min(subscriber.block_count, subscriber.blocks_capacity));
-  return std::ranges::any_of(blocks, [&](uint32_t block) {
+  return std::ranges::any_of(blocks_of(subscriber), [&](uint32_t block) {
     const nat::PortRange ports = ports_of_block(shard, block);
-    return outside.port.number >= ports.low && outside.port.number <= ports.high;
+    return address_of_block(shard, block) == outside.address && outside.port.number >= ports.low &&
+           outside.port.number <= ports.high;
   });
 }
 

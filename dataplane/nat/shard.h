@@ -46,7 +46,7 @@ struct ShardSettings {
 
 struct ShardCounters {
   Counter opened, opened_explicit, ended, expired, restored, dropped_at_restore;
-  Counter swept;                                     // ended because a new policy no longer allows them
+  Counter swept, sweeps_done;                        // ended because a new policy no longer allows them; passes ended
   Counter audits_done, audit_checked, audit_faults;  // the latter two: of the audit under way, or else the last
 };
 

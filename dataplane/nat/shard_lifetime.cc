@@ -115,7 +115,7 @@ uint32_t Shard::sweep(uint32_t now_s, uint32_t budget) {
     end(sweep_at_, now_s);
     counters_.swept.add();
   }
-  if (sweep_at_ == slab_.capacity()) sweep_at_ = 0;
+  if (sweep_at_ == slab_.capacity()) sweep_at_ = 0, counters_.sweeps_done.add();
   return looked_at;
 }
 

@@ -2,6 +2,8 @@
 """What an operator asks of a running portoland, and what it tells him by itself: who, clear, resources that run out, a
 start right after a kill."""
 
+import json
+import mmap
 import os
 import re
 import signal
@@ -15,6 +17,7 @@ from crafted import AFTR, B3, B4, HOME, REMOTE, IP, UDP, IPv6, Raw, encapsulated
 from lab import wait_for
 
 BLOCK_PORTS, BLOCKS = 64, 4
+SLAB_HEADER, RECORD = 4096, 64  # dataplane/nat/slab.cc, mapping.h
 SUBSCRIBER, OTHER = "2001:db8:b:300::/56", "2001:db8:b:400::/56"
 
 
@@ -92,6 +95,41 @@ class Operator(crafted.LabTest):
         self.assertIn("1 of them made by PCP", self.lab.ctl(f"clear mapping {granted.outside}:{granted.outside_port} udp"))
         announced = pcp.parse(bytes(self.assertCame(self.access, "towards the B4s")[UDP].payload))
         self.assertEqual(announced.opcode, pcp.ANNOUNCE)
+
+    # --- check ------------------------------------------------------------------------------------------------------
+
+    def flip(self, outside, bit):
+        """Changes the outside port of a record in the mapped file, behind the back of the running portoland."""
+        wanted = socket.inet_aton(outside[0])
+        for path in self.lab.directory.glob("state/mappings.*"):
+            with open(path, "r+b") as file, mmap.mmap(file.fileno(), 0) as slab:
+                for at in range(SLAB_HEADER, len(slab) - RECORD, RECORD):
+                    if slab[at + 20:at + 24] == wanted and slab[at + 26:at + 28] == outside[1].to_bytes(2, "big"):
+                        slab[at + 27] ^= bit
+                        return
+
+    def check(self):
+        said = self.lab.run("aftr", [self.lab.binaries / "portolanctl", "-s", self.lab.directory / "cli.sock", "-j", "check"],
+                            check=False)
+        return json.loads(said[:said.rindex("}") + 1])
+
+    # Peers 9: what is there and what is booked are compared while traffic runs.
+    def test_check_finds_a_planted_inconsistency(self):
+        outside = self.open_udp()
+        clean = self.check()
+        self.assertEqual((clean["faults"], clean["findings"]), (0, []))
+        self.assertGreater(clean["records"], 0)
+        self.assertIn("0 faults in", self.lab.ctl("check"))
+        self.flip(outside, 1)
+        found = self.check()
+        self.assertGreater(found["faults"], 0)
+        self.assertTrue(any(f"{outside[0]}:{outside[1] ^ 1} udp" in finding for finding in found["findings"]), found)
+        with self.assertRaises(labs.LabError) as caught:
+            self.lab.ctl("check")
+        self.assertIn("exit 1", str(caught.exception))
+        self.flip((outside[0], outside[1] ^ 1), 1)
+        self.assertEqual(self.check()["faults"], 0)
+        self.assertTrue(any(event.startswith("check: ") for event in self.events()))
 
     # --- resources --------------------------------------------------------------------------------------------------
 

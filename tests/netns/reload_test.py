@@ -168,6 +168,60 @@ class Reload(crafted.LabTest):
         self.assertGreater(echo.sent, RELOADS)
         self.assertEqual(echo.lost(), [])
 
+    # --- pools ------------------------------------------------------------------------------------------------------
+
+    def pools(self, *prefixes, drain=()):
+        """The lab's pool, or these prefixes instead."""
+        text = self.lab.aftr_config().replace(f"prefix = {self.lab.pool}\n", "".join(f"prefix = {each}\n" for each in prefixes))
+        text += "[pool]\n" + "".join(f"drain = {each}\n" for each in drain)
+        (self.lab.directory / "portoland.conf").write_text(text)
+        return self.reload()
+
+    def counter(self, name):
+        return {row["counter"]: row["value"] for row in self.lab.ctl_json("show counters all")}[name]
+
+    def test_MGT_061_pools_added_and_removed_under_traffic(self):
+        """The flow's own address stays, others come and go: nothing of it is lost."""
+        outside = "192.0.2.0/29"
+        self.pools(outside)
+        self.lab.ctl(f"clear subscriber {SUBSCRIBER}")
+        with Echo(self.lab, port=7009) as echo:
+            for number in range(RELOADS):
+                self.pools(outside, *(["192.0.2.8/30"] if number % 2 else []), *(["192.0.2.12/32"] if number % 3 else []),
+                           drain=["192.0.2.0/31"] if number % 5 == 0 else [])
+        self.assertGreater(echo.sent, RELOADS)
+        self.assertEqual(echo.lost(), [])
+
+    def test_MGT_061_a_removed_pools_mappings_end_and_are_counted(self):
+        self.pools("192.0.2.0/29")
+        for b4 in (crafted.B3, crafted.B4):
+            self.open_udp(b4)
+        before = self.counter("mappings_swept")
+        live = self.lab.ctl_json("show status")["mappings"]
+        self.pools("192.0.2.8/29")
+        wait_for("the end to be said", lambda: any("mappings ended, for the pool no longer has their outside address" in event
+                                                   for event in self.events()))
+        self.assertGreaterEqual(self.counter("mappings_swept") - before, 2)
+        self.assertLessEqual(self.counter("mappings_swept") - before, live)
+        address, _ = self.open_udp()
+        self.assertIn(address, [f"192.0.2.{host}" for host in range(8, 16)])
+
+    def test_MGT_061_a_draining_pool_gives_no_new_mappings_and_keeps_the_old(self):
+        self.pools("192.0.2.0/29")
+        self.lab.ctl("clear subscriber 2001:db8:b:300::/56")
+        address, port = self.open_udp()
+        self.pools("192.0.2.0/29", "192.0.2.8/29", drain=["192.0.2.0/29"])
+        got = self.down(crafted.IP(src=crafted.REMOTE, dst=address) / crafted.UDP(sport=53, dport=port) / crafted.Raw(b"old"))
+        self.assertEqual((got.dst, got[crafted.UDP].dport), (crafted.B3, self.port))
+        self.assertEqual(self.open_udp(), (address, port), "the same mapping")
+        self.port = next(crafted.LabTest.ports)
+        self.assertIn(self.open_udp()[0], [f"192.0.2.{host}" for host in range(8, 16)])
+
+    def test_more_addresses_than_room_are_refused(self):
+        with self.assertRaises(labs.LabError) as caught:
+            self.pools("192.0.2.0/28", "10.99.0.0/20")
+        self.assertIn("pool.prefix: more addresses", str(caught.exception))
+
     # --- records ----------------------------------------------------------------------------------------------------
 
     def records(self, path):

@@ -30,6 +30,7 @@ std::string other_value(const Setting& setting, const std::string& value) {
   }
   std::vector<std::string> candidates = {"2001:db8:0:1::99",
                                          "198.51.100.99",
+                                         "192.0.2.8/29",
                                          "10.0.0.0/8",
                                          "2001:db8:77::/48",
                                          "900",
