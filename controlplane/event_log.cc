@@ -73,15 +73,38 @@ void EventLog::failed(const std::string& why, uint64_t now_ms) {
         " wait for it, more are lost");
 }
 
+namespace {
+
+std::string subscriber_field(const nat::Event& event, unsigned prefix_length) {
+  if (net::is_mapped(event.subscriber)) return "subscriber=" + net::to_text_unmapped(event.subscriber);  // NAT44
+  return "subscriber=" + net::to_text(net::Ipv6Prefix{event.subscriber, static_cast<uint8_t>(prefix_length)});
+}
+
+}  // namespace
+
+std::optional<BlockRecord> subscriber_record(const nat::Event& event, unsigned worker, unsigned prefix_length) {
+  using Kind = nat::Event::Kind;
+  const std::string tail = " worker=" + std::to_string(worker);
+  switch (event.kind) {
+    case Kind::quota:
+      return BlockRecord{"quota-reached",
+                         subscriber_field(event, prefix_length) + " outside=" + net::to_text(event.address) +
+                             " protocol=" + std::string(net::to_text(event.protocol)) + " limit=" +
+                             std::string(nat::verdict_texts[static_cast<size_t>(event.verdict)].name) + tail};
+    case Kind::b4_moved:
+    case Kind::b4_conflict:
+      return BlockRecord{event.kind == Kind::b4_moved ? "b4-moved" : "b4-conflict",
+                         subscriber_field(event, prefix_length) + " b4=" + net::to_text(event.b4) + tail};
+    default:
+      return std::nullopt;
+  }
+}
+
 std::optional<BlockRecord> block_record(const nat::Event& event, unsigned worker, unsigned subscriber_prefix_length) {
   using Kind = nat::Event::Kind;
   if (event.kind != Kind::block_allocated && event.kind != Kind::block_released) return std::nullopt;
   const bool allocated = event.kind == Kind::block_allocated;
-  std::string fields = "subscriber=";
-  if (net::is_mapped(event.subscriber))  // NAT44: his address
-    fields += net::to_text_unmapped(event.subscriber);
-  else
-    fields += net::to_text(net::Ipv6Prefix{event.subscriber, static_cast<uint8_t>(subscriber_prefix_length)});
+  std::string fields = subscriber_field(event, subscriber_prefix_length);
   fields += " outside=" + net::to_text(event.address) + " ports=" + std::to_string(event.first.number) + "-" +
             std::to_string(event.last.number) + " worker=" + std::to_string(worker);
   return BlockRecord{allocated ? "block-allocated" : "block-released", std::move(fields)};

@@ -64,6 +64,8 @@ struct BlockRecord {
   std::string_view what;
   std::string fields;
 };
+// The same of an event about a subscriber: a limit reached, a change of B4.
+std::optional<BlockRecord> subscriber_record(const nat::Event& event, unsigned worker, unsigned prefix_length);
 std::optional<BlockRecord> block_record(const nat::Event& event, unsigned worker, unsigned subscriber_prefix_length);
 
 }  // namespace portolan::control

@@ -310,7 +310,7 @@ constexpr Setting setting_rows[] = {
 
     {.section = "pool",
      .key = "quarantine-pcp-tcp",
-     .help = "The same for a TCP port that PCP had opened (RFC 6887); its own host may have it back at once.",
+     .help = "The same for a TCP port that PCP had opened (RFC 6887 15).",
      .field = [](Config& c) -> Field { return &c.pool.quarantine_pcp_tcp_s; },
      .unit = Unit::seconds,
      .max = day_s,

@@ -83,7 +83,9 @@ void Watch::take(const nat::Event& event, unsigned worker, EventLog::Time time) 
   if (event.kind == nat::Event::Kind::audit_fault && faults_.size() < faults_max)
     faults_.push_back(fault_text(event, worker));
   if (!events_) return;
-  if (const auto record = block_record(event, worker, config_->softwire.subscriber_prefix_length))
+  const unsigned prefix_length = config_->softwire.subscriber_prefix_length;
+  if (const auto record = block_record(event, worker, prefix_length)) events_->add(record->what, record->fields, time);
+  if (const auto record = subscriber_record(event, worker, prefix_length))
     events_->add(record->what, record->fields, time);
 }
 

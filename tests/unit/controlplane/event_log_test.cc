@@ -236,5 +236,27 @@ TEST(LineSinkTest, syslog_is_told_when_nobody_listens_and_found_again) {
   ::close(daemon);
 }
 
+TEST(SubscriberRecord, DSL_084_CGN_022_a_limit_and_a_change_of_b4_are_told) {
+  nat::Event event;
+  event.kind = nat::Event::Kind::quota;
+  event.subscriber = *net::parse_ipv6("2001:db8:b:100::");
+  event.address = *net::parse_ipv4("192.0.2.1");
+  event.protocol = net::Protocol::udp;
+  event.verdict = nat::Verdict::mapping_limit;
+  auto record = subscriber_record(event, 2, 56);
+  ASSERT_TRUE(record);
+  EXPECT_EQ(record->what, "quota-reached");
+  EXPECT_EQ(record->fields,
+            "subscriber=2001:db8:b:100::/56 outside=192.0.2.1 protocol=udp limit=mapping_limit worker=2");
+  event.kind = nat::Event::Kind::b4_conflict;
+  event.b4 = *net::parse_ipv6("2001:db8:b:100::9");
+  record = subscriber_record(event, 0, 56);
+  ASSERT_TRUE(record);
+  EXPECT_EQ(record->what, "b4-conflict");
+  EXPECT_EQ(record->fields, "subscriber=2001:db8:b:100::/56 b4=2001:db8:b:100::9 worker=0");
+  event.kind = nat::Event::Kind::block_allocated;
+  EXPECT_FALSE(subscriber_record(event, 0, 56));
+}
+
 }  // namespace
 }  // namespace portolan::control

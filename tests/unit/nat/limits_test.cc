@@ -149,5 +149,37 @@ TEST_F(LimitsTest, DSL_082_limits_are_the_prefixs) {
   EXPECT_EQ(shard_->open_mapping(key, shard_->hash(key), b4(2), 0, remote_, now_s_).error(), Verdict::mapping_limit);
 }
 
+TEST_F(LimitsTest, CGN_016_PCP_181_a_port_rests_by_who_made_it) {
+  auto settings = small_settings();
+  settings.policy.timeouts.quarantine_s = 30;
+  settings.policy.timeouts.quarantine_pcp_tcp_s = 1000;
+  start(settings);
+  open(key_of(1, 1, Protocol::tcp)), open(key_of(1, 2));
+  command(Command::Verb::open_explicit, key_of(1, 3, Protocol::tcp), 100);
+  command(Command::Verb::open_explicit, key_of(1, 4), 100);
+  outbound(find(key_of(1, 3, Protocol::tcp)));
+  command(Command::Verb::end_explicit, key_of(1, 3, Protocol::tcp));  // traffic keeps it; it stays PCP's
+  command(Command::Verb::clear_subscriber, key_of(1, 1));
+  EXPECT_EQ(shard_->mappings_held(), 4U);
+  advance(30);
+  EXPECT_EQ(shard_->mappings_held(), 4U);
+  advance(1);
+  EXPECT_EQ(shard_->mappings_held(), 1U);
+  advance(969);
+  EXPECT_EQ(shard_->mappings_held(), 1U);
+  advance(1);
+  EXPECT_EQ(shard_->mappings_held(), 0U);
+}
+
+TEST_F(LimitsTest, CGN_016_so_many_ports_rest_at_once) {
+  auto settings = small_settings();
+  settings.policy.quarantine_ports_max = 10;
+  start(settings);
+  for (uint16_t port = 0; port < 30; ++port) open(key_of(1, port));
+  command(Command::Verb::clear_subscriber, key_of(1, 1));
+  advance(1);
+  EXPECT_EQ(shard_->mappings_held(), 10U);
+}
+
 }  // namespace
 }  // namespace portolan::nat
