@@ -8,6 +8,7 @@
 #include "controlplane/check_command.h"
 #include "controlplane/engine_settings.h"
 #include "controlplane/operator_commands.h"
+#include "controlplane/show_sessions.h"
 #include "controlplane/who_command.h"
 #include "dataplane/net/text.h"
 
@@ -74,6 +75,7 @@ net::Result<void, StartError> Aftr::start_all() {
   add_change_commands(commands_, *this);
   add_check_command(commands_, *this);
   add_who_command(commands_, *this);
+  add_show_sessions(commands_, *this);
   auto cli = CliSocket::open(io_, commands_, {config_->cli.socket, config_->cli.group});
   if (!cli) return tl::unexpected(StartError{"cli.socket", cli.error()});
   cli_ = std::move(*cli);  // first: of two portolands with one configuration the second stops here

@@ -33,10 +33,11 @@ std::string alarms_text(const Aftr& aftr) {
 Reply show_status(const Aftr& aftr, const Request& request) {
   const EventLog* events = aftr.watch().event_log();
   const auto& softwires = aftr.config().softwire.aftr_addresses;
-  uint64_t live = 0, held = 0, subscribers = 0, blocks = 0, blocks_free = 0, dropped = 0, received = 0;
+  uint64_t live = 0, held = 0, sessions = 0, subscribers = 0, blocks = 0, blocks_free = 0, dropped = 0, received = 0;
   for (const auto& shard : aftr.shards()) {
     live += shard->mappings_live();
     held += shard->mappings_held();
+    sessions += shard->sessions_live();
     subscribers += shard->subscribers_live();
     blocks += shard->blocks_total();
     blocks_free += shard->blocks_free();
@@ -55,6 +56,8 @@ Reply show_status(const Aftr& aftr, const Request& request) {
                                 {"mappings", live},
                                 {"mappings_max", uint64_t{aftr.config().dataplane.mappings_max}},
                                 {"mappings_in_quarantine", held},
+                                {"sessions", sessions},
+                                {"sessions_max", uint64_t{aftr.config().dataplane.sessions_max}},
                                 {"subscribers", subscribers},
                                 {"port_blocks", blocks},
                                 {"port_blocks_free", blocks_free},
@@ -112,11 +115,16 @@ Reply show_subscribers(const Aftr& aftr, const Request& request) {
                       {"outside_address", false, 15},
                       {"port_blocks", false, 24},
                       {"mappings", true},
+                      {"sessions", true},
                       {"worker", true}},
                      walk_subscribers(aftr, [&aftr](Row& row, const nat::Shard& shard, unsigned worker,
                                                     const nat::Subscriber& subscriber) {
-                       row = {subscriber_text(aftr, subscriber.prefix), to_text(outside_address(shard, subscriber)),
-                              blocks_text(shard, subscriber), uint64_t{subscriber.mappings}, uint64_t{worker}};
+                       row = {subscriber_text(aftr, subscriber.prefix),
+                              to_text(outside_address(shard, subscriber)),
+                              blocks_text(shard, subscriber),
+                              uint64_t{subscriber.mappings},
+                              uint64_t{subscriber.sessions},
+                              uint64_t{worker}};
                        return true;
                      }));
 }
