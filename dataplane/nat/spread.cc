@@ -90,9 +90,13 @@ void Spread::deal_slots(std::span<const net::Ipv4> pool, unsigned workers) {
   std::ranges::stable_sort(order, std::greater{}, [&](unsigned slot) { return addresses[slot]; });
   std::ranges::fill(load, 0U);
   for (const unsigned slot : order) {
+    // A slot without an address is only subscribers, who count by slots.
+    const auto burden = [&](unsigned worker) {
+      return std::pair(addresses[slot] > 0 ? load[worker] : 0, slots[worker]);
+    };
     unsigned best = 0;
     for (unsigned worker = 1; worker < workers; ++worker)
-      if (std::pair(load[worker], slots[worker]) < std::pair(load[best], slots[best])) best = worker;
+      if (burden(worker) < burden(best)) best = worker;
     workers_of_slots_[slot] = static_cast<uint8_t>(best);
     load[best] += addresses[slot];
     ++slots[best];

@@ -214,6 +214,7 @@ TEST(Dataplane, inbound_reaches_the_b4_through_an_explicit_mapping_made_by_comma
     const nat::Pool& pool = bench.snapshot->policy.pool;
     uint32_t number = 0;  // an address of the subscriber's worker
     while (pool.owner(number, {2000}) != pool.owner_of(net::masked(b4_of(subscriber), 56))) ++number;
+    const unsigned owner = pool.owner(number, {2000});
     const net::Endpoint outside{pool.address_of(number), {2000}};
     bench.open(bench.capture_device(Side::access, nothing),
                bench.capture_device(Side::internet, {{internet_udp(remote, outside, "knock")}}, true));

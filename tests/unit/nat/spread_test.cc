@@ -66,6 +66,16 @@ TEST(Spread, where_a_B4_stands_in_its_prefix_does_not_count) {
   }
 }
 
+TEST(Spread, slots_are_dealt_evenly_however_few_addresses_there_are) {
+  for (const unsigned workers : {2U, 3U, 8U}) {
+    const std::vector<net::Ipv4> one{net::Ipv4{0xc0000201}};
+    const Spread spread(one, workers, 56);
+    std::vector<unsigned> slots(workers);
+    for (unsigned slot = 0; slot < Spread::slots_count; ++slot) ++slots[spread.worker_of_slot(slot)];
+    for (const unsigned count : slots) EXPECT_NEAR(count, Spread::slots_count / workers, 1);
+  }
+}
+
 TEST(Spread, a_pool_with_fewer_slots_than_workers_does_not_cover_all) {
   const std::vector<net::Ipv4> two{net::Ipv4{0xc0000201}, net::Ipv4{0xc0000202}};
   EXPECT_TRUE(Spread(two, 2, 56).covers_all());
