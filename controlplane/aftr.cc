@@ -34,6 +34,7 @@ io::DataplaneSettings dataplane_settings(const Config& config, const Say& say) {
   if (config.serves_softwires()) settings.sides[0] = side(access.device, access.mtu_bytes, access.vlan);
   settings.sides[1] = side(internet.device, internet.mtu_bytes, internet.vlan);
   if (config.serves_nat44()) settings.sides[2] = side(config.nat44_device(), nat44.mtu_bytes, nat44.vlan);
+  settings.fragments_max = config.dataplane.fragments_max;
   settings.idle_sleep_us = config.dataplane.idle_sleep_us;
   settings.log = say;
   return settings;

@@ -60,6 +60,7 @@ struct Config {
     uint32_t mappings_max = 1'000'000;
     uint32_t subscribers_max = 100'000;
     uint32_t sessions_max = 500'000;
+    uint32_t fragments_max = 2048;
     std::string state_dir = "/dev/hugepages/portolan";
     uint32_t idle_sleep_us = 50;  // 0: always poll
   } dataplane;

@@ -55,7 +55,12 @@ void add_packet_counters(CounterRows& rows, const Aftr& aftr) {
   rows.add("translated_inbound", "to a subscriber", &Counters::translated_inbound);
   rows.add("hairpinned", "from one mapping to another", &Counters::hairpinned);
   rows.add("passed_through", "tunnelled but not translated (nat.pass-through)", &Counters::passed_through);
-  rows.add("fragments_made", "IPv6 fragments beyond the first", &Counters::fragments_made);
+  rows.add("fragments_made", "fragments beyond the first, where a packet was cut", &Counters::fragments_made);
+  rows.add("fragments_joined", "fragments put together", &Counters::joined);
+  rows.add("fragments_reassembled", "packets they became", &Counters::reassembled);
+  rows.add("fragments_waiting", "for others, now", &Counters::waiting);
+  rows.add("fragments_datagrams", "whose fragments have not all come, now", &Counters::datagrams);
+  rows.add("fragments_max", "the most of each (dataplane.max-fragments)", &Counters::fragments_max);
   rows.add("syns_released", "held connection attempts to be answered", &Counters::syns_released);
   rows.add("injected", "sent by the router itself", &Counters::injected);
   rows.add("handed_out", "to another worker", &Counters::handed_out);

@@ -21,6 +21,8 @@ IcmpError error_for(const Context& context) {
       return {net::icmp::unreachable, net::icmp::port_unreachable};
     case pipeline::Punt::tunnel_error:
       return {net::icmp::unreachable, context.code, context.mtu};
+    case pipeline::Punt::reassembly_timeout:
+      return {net::icmpv6::time_exceeded, net::icmpv6::reassembly_time_exceeded};
     default:
       return {net::icmp::unreachable, net::icmp::protocol_unreachable};
   }
@@ -35,7 +37,7 @@ bool is_broadcast_on(const net::Ipv4Prefix& link, net::Ipv4 address) {
 
 Outcome Router::on_punted_for_error(const Arrival& arrival) {
   const auto& context = arrival.context;
-  if (context.punt == pipeline::Punt::bad_extension) {
+  if (context.punt == pipeline::Punt::bad_extension || context.punt == pipeline::Punt::reassembly_timeout) {
     const auto packet = view_ipv6(from(arrival.frame, context.outer_offset));
     return packet ? send_error(arrival, *packet, error_for(context)) : Outcome::malformed;
   }

@@ -21,7 +21,10 @@ bool error_is_due(const Ipv4View& packet) {
 }
 
 bool error_is_due(const Ipv6View& packet, const IcmpError& error) {
-  if (!is_single_host(packet.header.source) || packet.later_fragment) return false;
+  if (!is_single_host(packet.header.source)) return false;
+  // What a later fragment is part of cannot be seen; but its own lengths it answers for (RFC 8200 §4.5).
+  const bool wrong_field = error.type == net::icmpv6::parameter_problem && error.code == 0;
+  if (packet.later_fragment) return wrong_field && !net::is_multicast(packet.header.destination);
   // A multicast destination is answered only for an option that asks for it (RFC 4443 §2.4(e.3)).
   const bool asked_for = error.type == net::icmpv6::parameter_problem && error.code == net::icmpv6::unrecognized_option;
   if (net::is_multicast(packet.header.destination) && !asked_for) return false;

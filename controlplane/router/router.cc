@@ -74,6 +74,7 @@ Outcome Router::dispatch(const Arrival& arrival) {
     case pipeline::Punt::bad_extension:
     case pipeline::Punt::tunnel_error:
     case pipeline::Punt::unsolicited_syn:
+    case pipeline::Punt::reassembly_timeout:
       return on_punted_for_error(arrival);
   }
   return Outcome::declined;

@@ -34,12 +34,20 @@ struct FreePool {
 };
 using Pool = std::unique_ptr<rte_mempool, FreePool>;
 
+// Of one worker: enough for a datagram in many pieces, however many workers there are.
+uint32_t fragments_share(uint32_t fragments_max, unsigned workers) {
+  constexpr uint32_t share_min = 256;
+  return std::max((fragments_max + workers - 1) / workers, share_min);
+}
+
 // Every buffer that may be somewhere else than in the pool, so that a full ring never starves a receive queue.
-uint32_t frames_needed(unsigned workers, uint32_t served, uint32_t held_by_ports) {
+uint32_t frames_needed(unsigned workers, uint32_t served, uint32_t held_by_ports, uint32_t fragments_max) {
   constexpr uint32_t in_hand = 2 * (pipeline::burst_max + pipeline::fragments_max);
   constexpr uint32_t cached = pool_cache + pool_cache / 2;  // rte_mempool flushes at 1.5 times its cache
   const uint32_t to_others = workers > 1 ? handovers_max + served * relayed_max : 0;
-  return held_by_ports + served * injected_max + workers * (punts_max + in_hand + to_others) + (workers + 1) * cached;
+  const uint32_t waiting = fragments_share(fragments_max, workers);
+  return held_by_ports + served * injected_max + workers * (punts_max + in_hand + to_others + waiting) +
+         (workers + 1) * cached;
 }
 
 // One plan for each device named; sides that name it alike share it.
@@ -81,7 +89,7 @@ struct Dataplane::State {
   // In this order: what is below uses what is above, and goes first.
   std::unique_ptr<Eal> eal;
   unsigned workers_count = 1;
-  uint32_t idle_sleep_us = 0;
+  uint32_t idle_sleep_us = 0, fragments_max = 0;
   std::vector<Pool> pools;
   std::atomic<Phase> phase = Phase::running;
   std::vector<std::unique_ptr<WorkerThread>> workers;
@@ -121,7 +129,7 @@ net::Result<void, std::string> Dataplane::State::make_pools() {
   for (const auto& port : ports) held += port->frames_held_max();
   const auto served =
       static_cast<uint32_t>(std::ranges::count_if(port_of, [](const auto& at) { return at.has_value(); }));
-  const uint32_t frames = frames_needed(workers_count, served, held);
+  const uint32_t frames = frames_needed(workers_count, served, held, fragments_max);
   for (const auto& port : ports) {
     const Port& first = *ports.front();
     const bool alike = port->data_room_bytes() == first.data_room_bytes() && port->socket() == first.socket();
@@ -146,6 +154,7 @@ WorkerSettings Dataplane::State::settings_of(unsigned worker) {
   settings.index = worker;
   settings.workers = workers_count;
   settings.idle_sleep_us = idle_sleep_us;
+  settings.fragments_max = fragments_share(fragments_max, workers_count);
   settings.socket = ports.front()->socket();
   const auto roomiest = std::ranges::max_element(ports, {}, [](const auto& port) { return port->data_room_bytes(); });
   settings.pool = pool_of[static_cast<size_t>(roomiest - ports.begin())];
@@ -233,7 +242,8 @@ net::Result<std::unique_ptr<Dataplane>, std::string> Dataplane::open(const Datap
   const auto queues = static_cast<uint32_t>(plans->size()) * settings.workers;
   const auto served = static_cast<uint32_t>(
       std::ranges::count_if(settings.sides, [](const auto& side) { return !side.device.empty(); }));
-  eal.memory_bytes = frames_needed(settings.workers, served, queues * queue_frames_max) * frame_bytes_max;
+  eal.memory_bytes =
+      frames_needed(settings.workers, served, queues * queue_frames_max, settings.fragments_max) * frame_bytes_max;
 
   const auto plan = plan_eal(eal, Machine::look());
   if (!plan) return tl::unexpected(plan.error());
@@ -244,6 +254,7 @@ net::Result<std::unique_ptr<Dataplane>, std::string> Dataplane::open(const Datap
   state->eal = std::move(*started);
   state->workers_count = state->receive_queues.workers = state->transmit_queues.workers = settings.workers;
   state->idle_sleep_us = settings.idle_sleep_us;
+  state->fragments_max = settings.fragments_max;
   for (const auto& port : *plans)
     if (auto opened = state->open_port(port); !opened) return tl::unexpected(std::move(opened.error()));
   if (auto made = state->make_pools(); !made) return tl::unexpected(std::move(made.error()));

@@ -36,8 +36,9 @@ struct DataplaneSettings {
   unsigned workers = 1;
   std::vector<unsigned> cores;                           // one CPU per worker; empty: workers float over all
   std::array<SideSettings, pipeline::side_count> sides;  // by Side
-  uint32_t idle_sleep_us = 50;                           // of a worker long without packets; 0: it never sleeps
-  Log log;                                               // ours and DPDK's lines, from any thread; empty: stderr
+  uint32_t fragments_max = 2048;  // that wait for others, and datagrams they belong to, all workers together
+  uint32_t idle_sleep_us = 50;    // of a worker long without packets; 0: it never sleeps
+  Log log;                        // ours and DPDK's lines, from any thread; empty: stderr
 };
 
 inline constexpr unsigned workers_max = 64;

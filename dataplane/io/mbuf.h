@@ -48,6 +48,7 @@ class MbufBuffers final : public pipeline::Buffers {
     describe(*frame, {}, packet);
     return true;
   }
+  void release(pipeline::Packet& packet) override { rte_pktmbuf_free(frame_of(packet)); }
 };
 
 }  // namespace portolan::io

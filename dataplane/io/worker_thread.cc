@@ -27,7 +27,7 @@ WorkerThread::WorkerThread(const WorkerSettings& settings, nat::Shard& shard, co
       clock_(clock),
       phase_(phase),
       buffers_(*settings.pool),
-      worker_(settings.index, shard, gateways, buffers_),
+      worker_(settings.index, shard, gateways, buffers_, settings.fragments_max),
       commands_(commands_max, one_producer, settings.socket),
       results_(commands_max, one_producer, settings.socket),
       punts_(punts_max, one_producer, settings.socket),
@@ -173,6 +173,8 @@ void WorkerThread::carry_out(Packet& packet) {
       return carry_out_punt(packet);
     case Fate::hand_over:
       return carry_out_hand_over(packet);
+    case Fate::keep:
+      return;
     case Fate::drop:
     case Fate::undecided:
       break;

@@ -43,8 +43,9 @@ struct WorkerSettings {
   unsigned index = 0, workers = 1;
   std::array<Way, pipeline::side_count> ways;  // by Side
   int socket = -1;
-  rte_mempool* pool = nullptr;  // for fragments
+  rte_mempool* pool = nullptr;  // for fragments made and packets put together
   uint32_t idle_sleep_us = 0;   // 0: never
+  uint32_t fragments_max = 0;   // that wait, and datagrams
 };
 
 class WorkerThread {
@@ -73,7 +74,7 @@ class WorkerThread {
  private:
   // Frames with one destination, passed on together at the burst's end.
   struct Batch {
-    std::array<rte_mbuf*, pipeline::burst_max + pipeline::fragments_max> frames;
+    std::array<rte_mbuf*, pipeline::burst_max + pipeline::released_max + pipeline::fragments_max> frames;
     size_t count = 0;
     std::span<rte_mbuf*> take() { return {frames.data(), std::exchange(count, 0)}; }
   };

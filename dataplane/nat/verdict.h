@@ -25,7 +25,14 @@ namespace portolan::nat {
     "IPv4 source that may not come from that side: inside neither private nor 192.0.0.2-7 (RFC 6333 11), outside no "  \
     "host or one of ours")                                                                                             \
   X(destination_refused, "IPv4 destination that is never forwarded (multicast, this network, loopback)")               \
-  X(fragment_unsupported, "fragment: not reassembled by this version")                                                 \
+  X(fragment_unsupported, "fragment for the router itself, or ICMP error about a later fragment")                      \
+  X(fragment_table_full, "fragment, of more datagrams or pieces than there is room for")                               \
+  X(fragment_share_spent, "fragment of a sender whose share of the room is used up")                                   \
+  X(fragment_overlap, "fragment that overlaps another one; of IPv6 all of the datagram")                               \
+  X(fragment_duplicate, "fragment that was there already")                                                             \
+  X(fragment_timeout, "fragment that waited in vain for the others (60 s) or for the first (2 s)")                     \
+  X(fragment_unmatched, "outbound fragment whose datagram's first was not translated")                                 \
+  X(reassembled_too_long, "fragments of an IPv6 packet longer than a buffer")                                          \
   X(protocol_unsupported, "transport protocol other than TCP, UDP and ICMP")                                           \
   X(icmp_unsupported, "ICMP type that is neither echo nor an error about a live mapping")                              \
   X(source_route_refused, "outbound ICMP with a source route, its own or quoted: it would show inside addresses")      \

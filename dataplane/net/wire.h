@@ -53,6 +53,7 @@ struct Ipv4Header {
   [[nodiscard]] bool is_atomic() const { return (flags_offset & 0x7fff) == 0x4000; }  // nobody cuts it (RFC 6864 §4)
 };
 static_assert(sizeof(Ipv4Header) == 20 && alignof(Ipv4Header) == 1);
+constexpr size_t ipv4_payload_bytes_max = 65535 - sizeof(Ipv4Header);
 
 struct Ipv6Header {
   be32 version_class_flow;
@@ -117,8 +118,9 @@ constexpr uint8_t host_unreachable = 1, protocol_unreachable = 2, port_unreachab
 namespace icmpv6 {
 constexpr uint8_t unreachable = 1, packet_too_big = 2, time_exceeded = 3, parameter_problem = 4;
 constexpr uint8_t echo_request = 128, echo_reply = 129;
+constexpr uint8_t reassembly_time_exceeded = 1;  // of time_exceeded
 constexpr uint8_t neighbor_solicitation = 135, neighbor_advertisement = 136;
-constexpr uint8_t unrecognized_next_header = 1, unrecognized_option = 2;
+constexpr uint8_t unrecognized_next_header = 1, unrecognized_option = 2, incomplete_header_chain = 3;
 }  // namespace icmpv6
 
 struct NeighborMessage {  // NS and NA (RFC 4861 §4.3, §4.4), with the link-layer address option both carry

@@ -1,5 +1,6 @@
 // What one worker counts. Every packet that came in is in exactly one of the ways out:
-//   received + handed_in + injected + fragments_made + syns_released = sent + punted + handed_out + Σ dropped
+//   received + handed_in + injected + fragments_made + reassembled + syns_released
+//     = sent + punted + handed_out + Σ dropped + joined + waiting
 #pragma once
 
 #include "dataplane/nat/counter.h"
@@ -15,6 +16,8 @@ struct WorkerCounters {                        // writer: the worker; readers: a
   std::array<SideCounters, side_count> sides;  // by Side
   std::array<nat::Counter, punt_count> punted;
   nat::Counter handed_in, handed_out, injected, fragments_made, syns_released;
+  nat::Counter joined, reassembled;                // fragments, and the packets they became
+  nat::Counter waiting, datagrams, fragments_max;  // now: fragments held, datagrams under way, and the most of each
   nat::Counter translated_outbound, translated_inbound, hairpinned, passed_through;  // of those sent or handed over
   nat::VerdictCounters dropped;
   nat::VerdictCounters punted_for;  // of those punted: what would have dropped them, so that refusals can be told apart
@@ -39,6 +42,8 @@ inline void account(WorkerCounters& counters, const Packet& packet) {
       break;
     case Fate::hand_over:
       counters.handed_out.add();
+      break;
+    case Fate::keep:
       break;
     case Fate::drop:
     case Fate::undecided:

@@ -15,7 +15,8 @@
 namespace portolan::pipeline {
 
 inline constexpr size_t burst_max = 64;
-inline constexpr size_t fragments_max = 128;      // fragments one burst may make
+inline constexpr size_t fragments_max = 128;  // fragments one burst may make
+inline constexpr size_t released_max = 64;    // packets one burst may have beside those that came: they waited before
 inline constexpr size_t headroom_min_bytes = 64;  // encapsulation (40 + 8), a fragment header (8) and VLAN need this
 
 // Towards the B4s (IPv6), the internet (IPv4), and subscribers without a softwire (IPv4, NAT44).
@@ -27,7 +28,14 @@ constexpr std::string_view to_text(Side side) {
   return texts[static_cast<size_t>(side)];
 }
 
-enum class Fate : uint8_t { undecided, send, punt, hand_over, drop };
+enum class Fate : uint8_t {
+  undecided,
+  send,
+  punt,
+  hand_over,
+  drop,
+  keep,  // waits in the pipeline, which has its buffer now
+};
 
 // Why a packet goes to the control thread. One enumerator = one counter = one help text.
 #define PORTOLAN_PUNTS(X)                                                                                           \
@@ -39,7 +47,8 @@ enum class Fate : uint8_t { undecided, send, punt, hand_over, drop };
   X(too_big, "larger than the way out with DF set: answered with ICMP 3/4")                                         \
   X(no_resources, "new mapping refused for want of ports or room: answered with ICMP 3/1 (RFC 6888 REQ-11)")        \
   X(protocol_unreachable, "transport protocol not translated: answered with ICMP 3/2")                              \
-  X(bad_extension, "IPv6 header or option not understood: answered with ICMPv6 Parameter Problem")                  \
+  X(bad_extension, "IPv6 header, option or fragment not to be accepted: answered with ICMPv6 Parameter Problem")    \
+  X(reassembly_timeout, "first of fragments that did not all come: answered with ICMPv6 3/1")                       \
   X(unsolicited_syn, "TCP SYN from outside for nobody, after six seconds: answered with ICMP 3/3 (RFC 5382 REQ-4)") \
   X(tunnel_error,                                                                                                   \
     "ICMPv6 error about a tunnel packet: passed on as ICMP to the sender of what it carried (RFC 2473 "             \
@@ -68,7 +77,9 @@ struct Context {
   nat::Verdict verdict{};  // fate drop: why; fate punt: what to count if it can't be answered
   uint8_t target = 0;      // fate hand_over: the worker
   bool hairpin = false;  // bytes begin at the IPv4 header: translated outbound already, now inbound to another mapping
-  bool in_softwire = false;   // b4 and softwire below are set
+  bool in_softwire = false;  // b4 and softwire below are set
+  bool port_known = false;   // hand_over of an IPv4 fragment: its datagram's ports are these
+  net::Port port, remote_port;
   uint16_t mtu = 0;           // punt too_big, tunnel_error: the MTU to report
   uint16_t pointer = 0;       // punt bad_extension: offset of the offending octet in the IPv6 packet
   uint8_t code = 0;           // punt bad_extension: ICMPv6 Parameter Problem code; tunnel_error: ICMP unreachable's
@@ -81,6 +92,12 @@ struct Context {
 static_assert(std::is_trivially_copyable_v<Context>);
 
 struct PassThrough;
+// A fragment that cannot go on by itself.
+enum class Piece : uint8_t {
+  none,
+  ipv6,  // to be reassembled; transport is its fragment header
+  ipv4,  // its datagram's ports must be known
+};
 
 struct Packet {
   uint8_t* data = nullptr;  // fate send and punt: the Ethernet header
@@ -98,7 +115,11 @@ struct Packet {
   bool tunnel_error = false;            // an ICMPv6 error; ip is the packet that ours, which it quotes, carried
   const PassThrough* passes = nullptr;  // goes through untranslated
   net::Protocol protocol{};             // of the mapping
-  net::Port port;               // outbound: inside port, inbound: outside port, of the mapping (ICMP: identifier)
+  net::Port port;  // outbound: inside port, inbound: outside port, of the mapping (ICMP: identifier)
+  Piece piece{};
+  bool later_fragment = false;  // of IPv4: shows no ports, transport is anything
+  net::Port remote_port;        // of a later fragment: its datagram's at the other end
+  uint32_t datagram = 0;        // outbound IPv4 fragment: its record
   uint32_t address_number = 0;  // inbound: the outside address in the pool
   uint8_t softwire = 0;         // outbound: which of our AFTR addresses
   uint8_t outer_class = 0;      // outbound: traffic class of the outer header
@@ -121,7 +142,7 @@ struct Packet {
 };
 
 struct Burst {
-  std::array<Packet, burst_max> packets;
+  std::array<Packet, burst_max + released_max> packets;  // at most burst_max come in
   size_t count = 0;
   std::array<Packet, fragments_max> fragments;  // made by the pipeline from `buffers`; all have fate send or drop
   size_t fragment_count = 0;
@@ -133,6 +154,7 @@ class Buffers {
   virtual ~Buffers() = default;
   // An empty packet (bytes = 0, headroom >= headroom_min_bytes, tailroom >= 9000) or false. Its handle is set.
   virtual bool allocate(Packet& packet) = 0;
+  virtual void release(Packet& packet) = 0;  // gives a buffer back, be it from here or a kept packet's
 };
 
 }  // namespace portolan::pipeline

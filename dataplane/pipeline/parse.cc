@@ -67,6 +67,38 @@ bool is_extension(net::Protocol header) {
          header == net::Protocol::routing;
 }
 
+// From where `chain` stands to the next header that is no extension.
+HeaderChain walk_on(const uint8_t* packet, size_t bytes, HeaderChain chain) {
+  for (; is_extension(net::Protocol{chain.next_header}); ++chain.count) {
+    if (chain.count == headers_max) return chain.end = HeaderChain::End::refused, chain;
+    const auto& header = net::header_at<net::Ipv6Extension>(packet + chain.offset);
+    if (chain.offset + 8U > bytes || chain.offset + header.bytes() > bytes)
+      return chain.end = HeaderChain::End::cut, chain;
+    const net::Protocol kind{chain.next_header};
+    if (kind == net::Protocol::hop_by_hop && chain.count > 0) {  // only directly after the IPv6 header (RFC 8200 §4.1)
+      chain.end = HeaderChain::End::answered;
+      chain.code = net::icmpv6::unrecognized_next_header;
+      return chain;
+    }
+    if (kind == net::Protocol::routing) {
+      const uint8_t segments_left = packet[chain.offset + 3U];
+      if (segments_left != 0) {  // no routing type is implemented: code 0, at the type (RFC 8200 §4.4)
+        chain.end = HeaderChain::End::answered;
+        chain.code = 0;
+        chain.pointer = static_cast<uint16_t>(chain.offset + 2);
+        return chain;
+      }
+    } else if (!options_pass(packet, chain.offset + 2U, chain.offset + header.bytes(), chain)) {
+      return chain;
+    }
+    chain.pointer = chain.offset;
+    chain.next_header = header.next_header;
+    chain.offset = static_cast<uint16_t>(chain.offset + header.bytes());
+  }
+  chain.end = HeaderChain::End::payload;
+  return chain;
+}
+
 // Validates the IPv4 header at `at` with `bytes` there; true if the packet goes on, with ip and transport set.
 bool parse_ipv4(Packet& packet, uint8_t* at, size_t bytes) {
   if (bytes < sizeof(net::Ipv4Header)) return packet.drop(Verdict::malformed_ipv4), false;
@@ -147,7 +179,7 @@ void parse_transport(Packet& packet, bool outbound) {
     }
     case net::Protocol::udp: {
       const auto& udp = net::header_at<net::UdpHeader>(packet.transport);
-      if (bytes < sizeof udp || udp.length < sizeof udp || udp.length > bytes)
+      if (bytes < sizeof udp || udp.length < sizeof udp || (udp.length > bytes && !packet.ip->is_fragment()))
         return packet.drop(Verdict::malformed_transport);
       packet.port = outbound ? udp.source : udp.destination;
       return;
@@ -158,7 +190,7 @@ void parse_transport(Packet& packet, bool outbound) {
       packet.port = {icmp.identifier};
       if (outbound && has_source_route(*packet.ip)) return packet.drop(Verdict::source_route_refused);  // RFC 5508 §7.3
       if (icmp.type == (outbound ? net::icmp::echo_request : net::icmp::echo_reply)) return;
-      if (!is_icmp_error(icmp.type)) return packet.drop(Verdict::icmp_unsupported);
+      if (!is_icmp_error(icmp.type) || packet.ip->is_fragment()) return packet.drop(Verdict::icmp_unsupported);
       if (net::fold(net::sum_of({packet.transport, bytes})) != 0xffff) return packet.drop(Verdict::bad_icmp_checksum);
       return parse_icmp_error(packet, bytes, outbound);
     }
@@ -195,12 +227,37 @@ void parse_passed_inbound(Packet& packet, const Snapshot& config, unsigned worke
   hand_over_unless(worker, owner_of(row->b4, config), packet);  // who alone knows the path to the B4
 }
 
+// An IPv4 fragment's own lengths (RFC 791 §3.2), and the transport header if it is the first. True if it goes on.
+bool parse_ipv4_fragment(Packet& packet, bool outbound) {
+  const auto& ip = *packet.ip;
+  const size_t bytes = ip.total_length - ip.header_bytes(), offset = ip.fragment_offset_bytes();
+  if (bytes == 0 || (ip.more_fragments() && bytes % 8 != 0) || offset + bytes > net::ipv4_payload_bytes_max)
+    return packet.drop(Verdict::malformed_ipv4), false;
+  packet.later_fragment = offset != 0;
+  const bool translated = packet.protocol == net::Protocol::tcp || packet.protocol == net::Protocol::udp ||
+                          packet.protocol == net::Protocol::icmp;
+  if (!packet.later_fragment || !translated) parse_transport(packet, outbound);
+  return !packet.decided();
+}
+
+// All fragments to an address meet at one worker, which learns the port from the first; its owner gets it with each.
+void parse_inbound_fragment(Packet& packet, const Snapshot& config, unsigned worker) {
+  if (!parse_ipv4_fragment(packet, false)) return;
+  if (packet.context.port_known) {
+    packet.port = packet.context.port;
+    packet.remote_port = packet.context.remote_port;
+    return;
+  }
+  packet.piece = Piece::ipv4;
+  hand_over_unless(worker, config.policy.pool.owner_of_fragments(packet.address_number), packet);
+}
+
 void parse_inbound(Packet& packet, const Snapshot& config, unsigned worker) {
   const auto number = config.policy.pool.number_of(packet.ip->destination);
   if (!number) return parse_passed_inbound(packet, config, worker);
   packet.address_number = *number;
   if (never_forwarded(packet.ip->source)) return packet.drop(Verdict::ipv4_source_refused);
-  if (packet.ip->is_fragment()) return packet.drop(Verdict::fragment_unsupported);
+  if (packet.ip->is_fragment()) return parse_inbound_fragment(packet, config, worker);
   if (config.pool_answers_echo && !packet.context.hairpin && is_echo_request(packet))
     return packet.punt(Punt::host_ipv4, Verdict::router_declined);
   parse_transport(packet, false);
@@ -227,6 +284,11 @@ bool is_inside(const Snapshot& config, net::Ipv4 address) {
   return false;
 }
 
+void parse_outbound(Packet& packet) {
+  if (!packet.ip->is_fragment()) return parse_transport(packet, true);
+  if (parse_ipv4_fragment(packet, true)) packet.piece = Piece::ipv4;
+}
+
 // From a subscriber without a softwire, outbound. His address alone says who he is.
 void parse_inside_frame(Packet& packet, const Snapshot& config, unsigned worker) {
   auto* at = packet.data + sizeof(net::EthernetHeader);
@@ -244,8 +306,7 @@ void parse_inside_frame(Packet& packet, const Snapshot& config, unsigned worker)
     return packet.punt(Punt::host_ipv4, Verdict::router_declined);
   if (never_forwarded(ip.destination) || is_inside(config, ip.destination))
     return packet.drop(Verdict::destination_refused);
-  if (ip.is_fragment()) return packet.drop(Verdict::fragment_unsupported);
-  parse_transport(packet, true);
+  parse_outbound(packet);
   if (packet.decided()) return;
   if (!is_subscriber && packet.quoted == nullptr) return packet.drop(Verdict::ipv4_source_refused);
   const net::Ipv4 host = packet.quoted != nullptr ? packet.quoted->destination : ip.source;
@@ -267,8 +328,7 @@ void parse_inner(Packet& packet, const Snapshot& config, size_t payload_bytes) {
   if (never_forwarded(ip.destination)) return packet.drop(Verdict::destination_refused);
   packet.passes = row;
   if (row != nullptr) return;
-  if (ip.is_fragment()) return packet.drop(Verdict::fragment_unsupported);
-  parse_transport(packet, true);
+  parse_outbound(packet);
 }
 
 std::optional<uint8_t> softwire_number(const Snapshot& config, const net::Ipv6& address) {
@@ -283,6 +343,65 @@ bool b4_allowed(const Snapshot& config, const net::Ipv6& b4) {
   for (const auto& prefix : config.softwire.allowed_prefixes)
     if (net::contains(prefix, b4)) return true;
   return false;
+}
+
+void answer(Packet& packet, uint8_t code, size_t pointer, Verdict otherwise) {
+  packet.context.code = code;
+  packet.context.pointer = static_cast<uint16_t>(pointer);
+  packet.punt(Punt::bad_extension, otherwise);
+}
+
+bool passes(Packet& packet, const HeaderChain& chain) {
+  if (chain.end == HeaderChain::End::payload) return true;
+  if (chain.end != HeaderChain::End::answered) return packet.drop(Verdict::extension_header_refused), false;
+  return answer(packet, chain.code, chain.pointer, Verdict::extension_header_refused), false;
+}
+
+// The first fragment must hold all headers up to and with the IPv4 header (RFC 8200 §4.5, RFC 7112 §5).
+bool parse_first_fragment(Packet& packet, const uint8_t* ip, size_t bytes, const HeaderChain& chain) {
+  const auto incomplete = [&] {  // the pointer is 0 (RFC 7112 §5)
+    return answer(packet, net::icmpv6::incomplete_header_chain, 0, Verdict::malformed_ipv6), false;
+  };
+  if (chain.end == HeaderChain::End::cut) return incomplete();
+  if (!passes(packet, chain)) return false;
+  if (net::Protocol{chain.next_header} != net::Protocol::ipv4) return packet.drop(Verdict::fragment_unsupported), false;
+  const size_t inner_bytes = bytes - chain.offset;
+  if (inner_bytes < sizeof(net::Ipv4Header)) return incomplete();
+  if (inner_bytes < net::header_at<net::Ipv4Header>(ip + chain.offset).header_bytes()) return incomplete();
+  return true;
+}
+
+// `chain` has come to a fragment header. True if the packet goes on: as a piece, or whole, with `chain` at its payload.
+bool parse_ipv6_fragment(Packet& packet, HeaderChain& chain, bool to_softwire) {
+  const uint8_t* ip = packet.data + packet.context.outer_offset;
+  const size_t end = packet.bytes - packet.context.outer_offset;
+  if (chain.offset + sizeof(net::Ipv6Fragment) > end) return packet.drop(Verdict::extension_header_refused), false;
+  const auto& header = net::header_at<net::Ipv6Fragment>(ip + chain.offset);
+  const size_t begin = header.offset_more & 0xfff8U, bytes = end - chain.offset - sizeof header;
+  const size_t before = chain.offset - sizeof(net::Ipv6Header);  // of the payload length
+  const bool more = (header.offset_more & 1) != 0;
+  HeaderChain inside = chain;
+  inside.pointer = chain.offset;
+  inside.next_header = header.next_header;
+  inside.offset = static_cast<uint16_t>(chain.offset + sizeof header);
+  ++inside.count;
+  if (begin == 0 && !more) {  // nothing to wait for (RFC 6946 §4)
+    chain = walk_on(ip, end, inside);
+    return passes(packet, chain);
+  }
+  if (!to_softwire) return packet.drop(Verdict::fragment_unsupported), false;
+  constexpr uint8_t erroneous_field = 0;  // RFC 8200 §4.5
+  if (more && bytes % 8 != 0)
+    return answer(packet, erroneous_field, offsetof(net::Ipv6Header, payload_length), Verdict::malformed_ipv6), false;
+  if (before + begin + bytes > UINT16_MAX)
+    return answer(packet, erroneous_field, chain.offset + offsetof(net::Ipv6Fragment, offset_more),
+                  Verdict::malformed_ipv6),
+           false;
+  if (begin == 0 && !parse_first_fragment(packet, ip, end, walk_on(ip, end, inside))) return false;
+  if (bytes == 0) return packet.drop(Verdict::malformed_ipv6), false;
+  packet.transport = packet.data + packet.context.outer_offset + chain.offset;
+  packet.piece = Piece::ipv6;
+  return true;
 }
 
 void parse_ipv6_frame(Packet& packet, const Snapshot& config, unsigned worker) {
@@ -300,34 +419,29 @@ void parse_ipv6_frame(Packet& packet, const Snapshot& config, unsigned worker) {
                         net::is_multicast(ip.destination) || net::is_link_local(ip.destination);
   if (!softwire && !for_host) return packet.drop(Verdict::not_ours);
 
-  const HeaderChain chain = walk_headers(packet.data + offset, sizeof ip + ip.payload_length);
-  if (chain.end == HeaderChain::End::refused) return packet.drop(Verdict::extension_header_refused);
-  if (chain.end == HeaderChain::End::answered) {
-    packet.context.code = chain.code;
-    packet.context.pointer = chain.pointer;
-    return packet.punt(Punt::bad_extension, Verdict::extension_header_refused);
-  }
+  HeaderChain chain = walk_headers(packet.data + offset, sizeof ip + ip.payload_length);
+  if (!passes(packet, chain)) return;
+  if (net::Protocol{chain.next_header} == net::Protocol::fragment &&
+      !parse_ipv6_fragment(packet, chain, softwire.has_value()))
+    return;
   const net::Protocol payload{chain.next_header};
-  if (payload == net::Protocol::fragment) return packet.drop(Verdict::fragment_unsupported);
-  if (!softwire || payload != net::Protocol::ipv4) {
+  if (packet.piece == Piece::none && (!softwire || payload != net::Protocol::ipv4)) {
     const bool host_speaks = payload == net::Protocol::icmpv6 || payload == net::Protocol::udp ||
                              payload == net::Protocol::tcp || payload == net::Protocol::no_next_header;
     if (softwire && payload == net::Protocol::icmpv6 && parse_tunnel_error(packet, config, worker, chain.offset))
       return;
     if (host_speaks) return packet.punt(Punt::host_ipv6, Verdict::router_declined);
-    packet.context.code = net::icmpv6::unrecognized_next_header;
-    packet.context.pointer = chain.pointer;
-    return packet.punt(Punt::bad_extension, Verdict::not_a_softwire);
+    return answer(packet, net::icmpv6::unrecognized_next_header, chain.pointer, Verdict::not_a_softwire);
   }
   if (!b4_allowed(config, ip.source)) return packet.drop(Verdict::outer_source_refused);
+  hand_over_unless(worker, owner_of(ip.source, config), packet);
+  if (packet.decided() || packet.piece != Piece::none) return;
 
   packet.context.in_softwire = true;
   packet.context.b4 = ip.source;
   packet.context.softwire = ip.destination;
   packet.context.l3_offset = static_cast<uint16_t>(offset + chain.offset);
   packet.softwire = *softwire;
-  hand_over_unless(worker, owner_of(ip.source, config), packet);
-  if (packet.decided()) return;
   parse_inner(packet, config, sizeof ip + ip.payload_length - chain.offset);
 }
 
@@ -342,33 +456,7 @@ HeaderChain walk_headers(const uint8_t* packet, size_t bytes) {
   chain.next_header = net::header_at<net::Ipv6Header>(packet).next_header;
   chain.offset = sizeof(net::Ipv6Header);
   chain.pointer = offsetof(net::Ipv6Header, next_header);
-  for (unsigned count = 0; is_extension(net::Protocol{chain.next_header}); ++count) {
-    const auto& header = net::header_at<net::Ipv6Extension>(packet + chain.offset);
-    if (count == headers_max || chain.offset + 8U > bytes || chain.offset + header.bytes() > bytes)
-      return chain.end = HeaderChain::End::refused, chain;
-    const net::Protocol kind{chain.next_header};
-    if (kind == net::Protocol::hop_by_hop && count > 0) {  // only directly after the IPv6 header (RFC 8200 §4.1)
-      chain.end = HeaderChain::End::answered;
-      chain.code = net::icmpv6::unrecognized_next_header;
-      return chain;
-    }
-    if (kind == net::Protocol::routing) {
-      const uint8_t segments_left = packet[chain.offset + 3U];
-      if (segments_left != 0) {  // no routing type is implemented: code 0, at the type (RFC 8200 §4.4)
-        chain.end = HeaderChain::End::answered;
-        chain.code = 0;
-        chain.pointer = static_cast<uint16_t>(chain.offset + 2);
-        return chain;
-      }
-    } else if (!options_pass(packet, chain.offset + 2U, chain.offset + header.bytes(), chain)) {
-      return chain;
-    }
-    chain.pointer = chain.offset;
-    chain.next_header = header.next_header;
-    chain.offset = static_cast<uint16_t>(chain.offset + header.bytes());
-  }
-  chain.end = HeaderChain::End::payload;
-  return chain;
+  return walk_on(packet, bytes, chain);
 }
 
 void parse_frame(Packet& packet, const Snapshot& config, unsigned worker) {

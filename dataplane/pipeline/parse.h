@@ -16,6 +16,7 @@ void parse_hairpin(Packet& packet, const Snapshot& config, unsigned worker);
 struct HeaderChain {
   enum class End : uint8_t {
     payload,   // next_header at offset is no extension header
+    cut,       // the packet ends within them
     refused,   // to be dropped silently
     answered,  // to be dropped with an ICMPv6 Parameter Problem: code, pointer
   };
@@ -23,7 +24,8 @@ struct HeaderChain {
   uint8_t next_header = 0;
   uint16_t offset = 0;
   uint8_t code = 0;
-  uint16_t pointer = 0;
+  uint16_t pointer = 0;  // to the field that names next_header, or to what is wrong
+  unsigned count = 0;    // headers walked over
 };
 HeaderChain walk_headers(const uint8_t* packet, size_t bytes);
 

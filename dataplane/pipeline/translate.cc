@@ -91,6 +91,7 @@ void set_ttl_and_tos(net::Ipv4Header& ip, uint8_t ttl, uint8_t tos) {
 void rewrite(Packet& packet, const Rewrite& rewrite, bool outbound) {
   if (packet.quoted != nullptr) return rewrite_icmp_error(packet, rewrite, outbound);
   rewrite_address(*packet.ip, rewrite, outbound);
+  if (packet.later_fragment) return;
   rewrite_transport(packet.transport, packet.ip->total_length - packet.ip->header_bytes(), packet.protocol, rewrite,
                     outbound);
 }

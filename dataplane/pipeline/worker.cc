@@ -28,6 +28,7 @@ net::Endpoint remote_of(const Packet& packet, bool outbound) {
   const auto& ip = *packet.ip;
   const net::Ipv4 address = outbound ? ip.destination : ip.source;
   if (packet.protocol == net::Protocol::icmp) return {address, {}};
+  if (packet.later_fragment) return {address, packet.remote_port};
   const auto& ports = net::header_at<net::UdpHeader>(packet.transport);
   return {address, outbound ? ports.destination : ports.source};
 }
@@ -40,7 +41,9 @@ net::Endpoint quoted_remote_of(const Packet& packet) {
   return {quoted.destination, net::header_at<net::UdpHeader>(transport).destination};
 }
 
-bool is_tcp_segment(const Packet& packet) { return packet.protocol == net::Protocol::tcp && packet.quoted == nullptr; }
+bool is_tcp_segment(const Packet& packet) {
+  return packet.protocol == net::Protocol::tcp && packet.quoted == nullptr && !packet.later_fragment;
+}
 
 uint8_t tcp_flags_of(const Packet& packet) {
   return is_tcp_segment(packet) ? net::header_at<net::TcpHeader>(packet.transport).flags : uint8_t{0};
@@ -107,40 +110,93 @@ bool may_go_inside(Packet& packet, uint16_t fits_bytes, bool cut_despite_df) {
 
 }  // namespace
 
-Worker::Worker(unsigned index, nat::Shard& shard, const Gateways& gateways, Buffers& buffers)
+Worker::Worker(unsigned index, nat::Shard& shard, const Gateways& gateways, Buffers& buffers, uint32_t held_max)
     : index_(index),
       shard_(shard),
       gateways_(gateways),
       buffers_(buffers),
-      identifications_(index, shard.settings().workers) {}
+      identifications_(index, shard.settings().workers),
+      fragments_(held_max, buffers, counters_) {}
 
 void Worker::process(Burst& burst, uint32_t now_s) {
   burst.fragment_count = 0;
-  parse(burst, now_s);
+  if (parse(burst, now_s) || fragments_.busy()) [[unlikely]]
+    resolve_fragments(burst, now_s);
   look_up(burst, true);
   open_mappings(burst, now_s);
   for (size_t i = 0; i < burst.count; ++i)
     if (Packet& packet = burst.packets[i]; !packet.decided() && packet.outbound())
       translate_outbound(burst, packet, now_s);
-  look_up(burst, false);  // what came from the internet, and what hairpinned just now
+  if (fragments_.busy()) take_released(burst, false);  // by what hairpinned
+  look_up(burst, false);                               // what came from the internet, and what hairpinned just now
   for (size_t i = 0; i < burst.count; ++i)
     if (Packet& packet = burst.packets[i]; !packet.decided()) translate_inbound(burst, packet, now_s);
   counters_.fragments_made.add(burst.fragment_count);
   answer_due_syns(burst, now_s);
+  if (fragments_.busy()) fragments_.end_burst();
 }
 
-void Worker::parse(Burst& burst, uint32_t now_s) {
+// Whether there are fragments among them.
+bool Worker::parse(Burst& burst, uint32_t now_s) {
   receive(burst);
+  bool pieces = false;
   for (size_t i = 0; i < burst.count; ++i) {
     Packet& packet = burst.packets[i];
     if (packet.decided()) continue;
-    if (packet.context.hairpin)
-      parse_hairpin(packet, *snapshot_, index_);
-    else
-      parse_frame(packet, *snapshot_, index_);
-    if (packet.tunnel_error) take_tunnel_error(packet, now_s);
-    if (packet.passes != nullptr && !packet.decided()) pass(burst, packet, now_s);
+    parse(burst, packet, now_s);
+    pieces |= packet.piece != Piece::none;
   }
+  return pieces;
+}
+
+void Worker::parse(Burst& burst, Packet& packet, uint32_t now_s) {
+  if (packet.context.hairpin)
+    parse_hairpin(packet, *snapshot_, index_);
+  else
+    parse_frame(packet, *snapshot_, index_);
+  if (packet.tunnel_error) take_tunnel_error(packet, now_s);
+  if (packet.passes != nullptr && !packet.decided()) pass(burst, packet, now_s);
+}
+
+void Worker::resolve_fragments(Burst& burst, uint32_t now_s) {
+  const size_t arrived = burst.count;
+  for (size_t i = 0; i < arrived; ++i) {
+    Packet& packet = burst.packets[i];
+    if (!packet.decided() && packet.piece == Piece::ipv6) reassemble(burst, packet, now_s);
+    if (!packet.decided() && packet.piece == Piece::ipv4) follow(packet, now_s);
+  }
+  fragments_.expire(burst, now_s);
+  take_released(burst, true);
+  take_released(burst, false);
+}
+
+void Worker::reassemble(Burst& burst, Packet& packet, uint32_t now_s) {
+  const auto& outer = net::header_at<net::Ipv6Header>(packet.data + packet.context.outer_offset);
+  if (fragments_.reassemble(packet, snapshot_->subscriber_of(Side::access, outer.source), now_s))
+    parse(burst, packet, now_s);
+}
+
+void Worker::follow(Packet& packet, uint32_t now_s) {
+  fragments_.follow(packet, snapshot_->subscriber_of(packet.context.side, packet.context.b4), now_s);
+  if (!packet.decided()) hand_over_by_port(packet);
+}
+
+void Worker::take_released(Burst& burst, bool outbound) {
+  const size_t before = burst.count;
+  fragments_.take_released(burst, outbound);
+  for (size_t i = before; i < burst.count; ++i) hand_over_by_port(burst.packets[i]);
+}
+
+// An inbound fragment whose port is known now goes to the port's owner.
+void Worker::hand_over_by_port(Packet& packet) const {
+  if (packet.outbound()) return;
+  const unsigned owner = snapshot_->policy.pool.owner(packet.address_number, packet.port);
+  if (owner == index_) return;
+  packet.context.fate = Fate::hand_over;
+  packet.context.target = static_cast<uint8_t>(owner);
+  packet.context.port_known = true;
+  packet.context.port = packet.port;
+  packet.context.remote_port = packet.remote_port;
 }
 
 // Into a softwire or out of it like any packet, but as it is (RFC 6888 REQ-6).
@@ -224,6 +280,10 @@ void Worker::open_mappings(Burst& burst, uint32_t now_s) {
     const auto key = key_of(packet);
     packet.mapping = shard_.find(key, packet.hash);  // an earlier packet of the burst may have opened it
     if (packet.mapping != nat::null_mapping) continue;
+    if (packet.later_fragment) {
+      packet.drop(Verdict::fragment_unmatched);
+      continue;
+    }
     if (!opens_mapping(packet)) {
       packet.drop(Verdict::not_a_syn);
       continue;
@@ -258,6 +318,8 @@ std::optional<Verdict> Worker::admit_inbound(const Packet& packet, uint32_t now_
 
 void Worker::translate_outbound(Burst& burst, Packet& packet, uint32_t now_s) {
   auto& ip = *packet.ip;
+  if (packet.later_fragment && !fragments_.record_of(packet).translated)
+    return packet.drop(Verdict::fragment_unmatched);
   const bool hairpins = snapshot_->hairpinning && snapshot_->policy.pool.number_of(ip.destination);
   if (!may_leave(packet, hairpins ? UINT16_MAX : snapshot_->internet.mtu_bytes)) return;
   if (const auto refused = admit_outbound(packet, now_s)) return refuse(packet, *refused);
@@ -269,11 +331,22 @@ void Worker::translate_outbound(Burst& burst, Packet& packet, uint32_t now_s) {
   if ((tcp_flags_of(packet) & net::tcp_syn) != 0) held_syns_.forget(mapping.outside(), remote_of(packet, true));
   const bool pipe = snapshot_->softwire.pipe_dscp.has_value() && packet.context.side == Side::access;
   rewrite_outbound(packet, mapping, decapsulated_tos(ip.tos, packet.outer_class, pipe));
-  if (!ip.is_atomic()) set_identification(ip, identifications_.next(ip.source, ip.destination, packet.protocol));
+  if (!ip.is_atomic()) set_identification(ip, identification_for(packet));
   packet.pull(packet.offset_of(&ip));
   counters_.translated_outbound.add();
-  if (hairpins) return hairpin(packet);
+  if (hairpins) return hairpin(packet, now_s);
   send_ipv4(burst, packet, Side::internet);
+}
+
+// One for all fragments of a datagram (RFC 6864 §5.3.1).
+uint16_t Worker::identification_for(const Packet& packet) {
+  const auto& ip = *packet.ip;
+  const uint16_t next =
+      packet.later_fragment ? uint16_t{0} : identifications_.next(ip.source, ip.destination, packet.protocol);
+  if (!ip.is_fragment()) return next;
+  Datagram& datagram = fragments_.record_of(packet);
+  if (!packet.later_fragment) datagram.translated = true, datagram.identification = next;
+  return datagram.identification;
 }
 
 void Worker::send_ipv4(Burst& burst, Packet& packet, Side side) {
@@ -287,12 +360,15 @@ void Worker::send_ipv4(Burst& burst, Packet& packet, Side side) {
 }
 
 // To another mapping of this box: from here on the packet is one from the internet (RFC 4787 REQ-9).
-void Worker::hairpin(Packet& packet) {
+void Worker::hairpin(Packet& packet, uint32_t now_s) {
   counters_.hairpinned.add();
   packet.context.hairpin = true;
   packet.context.in_softwire = false;
   packet.quoted = nullptr;
+  packet.piece = Piece::none;
+  packet.later_fragment = false;
   parse_hairpin(packet, *snapshot_, index_);
+  if (packet.piece == Piece::ipv4 && !packet.decided()) follow(packet, now_s);
 }
 
 void Worker::translate_inbound(Burst& burst, Packet& packet, uint32_t now_s) {

@@ -7,6 +7,7 @@
 
 #include "dataplane/nat/shard.h"
 #include "dataplane/pipeline/counters.h"
+#include "dataplane/pipeline/fragments.h"
 #include "dataplane/pipeline/held_syns.h"
 #include "dataplane/pipeline/identification.h"
 #include "dataplane/pipeline/packet.h"
@@ -17,8 +18,8 @@ namespace portolan::pipeline {
 
 class Worker {
  public:
-  // All four outlive the worker. `shard` is written by this worker alone.
-  Worker(unsigned index, nat::Shard& shard, const Gateways& gateways, Buffers& buffers);
+  // All four outlive the worker. `shard` is written by this worker alone. `held_max`: of fragments, and of datagrams.
+  Worker(unsigned index, nat::Shard& shard, const Gateways& gateways, Buffers& buffers, uint32_t held_max);
 
   // The configuration from the next burst on; the caller keeps it alive until it has been replaced and a burst has
   // passed.
@@ -32,7 +33,7 @@ class Worker {
   // seconds of the shard's clock.
   void process(Burst& burst, uint32_t now_s);
   // Whether an empty burst should be processed: something that waited is due.
-  [[nodiscard]] bool due(uint32_t now_s) const { return held_syns_.any_due(now_s); }
+  [[nodiscard]] bool due(uint32_t now_s) const { return fragments_.due(now_s) || held_syns_.any_due(now_s); }
 
   [[nodiscard]] unsigned index() const { return index_; }
   WorkerCounters& counters() { return counters_; }
@@ -45,7 +46,13 @@ class Worker {
   nat::Shard& shard_;
   const Gateways& gateways_;
   Buffers& buffers_;
-  void parse(Burst& burst, uint32_t now_s);
+  bool parse(Burst& burst, uint32_t now_s);
+  void parse(Burst& burst, Packet& packet, uint32_t now_s);
+  void resolve_fragments(Burst& burst, uint32_t now_s);
+  void reassemble(Burst& burst, Packet& packet, uint32_t now_s);
+  void follow(Packet& packet, uint32_t now_s);
+  void take_released(Burst& burst, bool outbound);
+  void hand_over_by_port(Packet& packet) const;
   void pass(Burst& burst, Packet& packet, uint32_t now_s);
   void receive(Burst& burst);
   void look_up(Burst& burst, bool outbound);
@@ -53,7 +60,8 @@ class Worker {
   [[nodiscard]] std::optional<nat::Verdict> admit_outbound(const Packet& packet, uint32_t now_s);
   [[nodiscard]] std::optional<nat::Verdict> admit_inbound(const Packet& packet, uint32_t now_s);
   void translate_outbound(Burst& burst, Packet& packet, uint32_t now_s);
-  void hairpin(Packet& packet);
+  uint16_t identification_for(const Packet& packet);
+  void hairpin(Packet& packet, uint32_t now_s);
   void send_ipv4(Burst& burst, Packet& packet, Side side);  // cut, if it has to be
   // The largest packet that may go to the B4, and whether this one may: if not, its fate is decided.
   [[nodiscard]] uint16_t path_mtu(const Packet& packet, const net::Ipv6& b4, uint32_t now_s) const;
@@ -70,6 +78,7 @@ class Worker {
   Identifications identifications_;
   PathMtus path_mtus_;
   HeldSyns held_syns_;
+  Fragments fragments_;
 };
 
 }  // namespace portolan::pipeline

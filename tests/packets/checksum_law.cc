@@ -68,7 +68,9 @@ std::optional<uint32_t> transport_error(Octets packet) {
 
 std::optional<Octets> quoted_in(Octets packet) {
   const Octets body = body_of(packet);
-  const bool is_error = packet[9] == 1 && body.size() > 8 && (body[0] == 3 || body[0] == 11 || body[0] == 12);
+  const bool is_first = (word(packet, 6) & 0x1fff) == 0;
+  const bool is_error =
+      is_first && packet[9] == 1 && body.size() > 8 && (body[0] == 3 || body[0] == 11 || body[0] == 12);
   return is_error ? ipv4_at(body.subspan(8)) : std::nullopt;
 }
 

@@ -18,7 +18,7 @@ namespace {
 constexpr size_t tailroom_of_new_buffers = 9000;
 
 uint64_t out_of(const pipeline::WorkerCounters& counters) {
-  uint64_t out = counters.handed_out.read();
+  uint64_t out = counters.handed_out.read() + counters.joined.read() + counters.waiting.read();
   for (const auto& side : counters.sides) out += side.sent.read();
   for (const auto& punted : counters.punted) out += punted.read();
   for (const auto& dropped : counters.dropped.packets) out += dropped.read();
@@ -27,7 +27,7 @@ uint64_t out_of(const pipeline::WorkerCounters& counters) {
 
 uint64_t into(const pipeline::WorkerCounters& counters) {
   uint64_t in = counters.handed_in.read() + counters.injected.read() + counters.fragments_made.read() +
-                counters.syns_released.read();
+                counters.syns_released.read() + counters.reassembled.read();
   for (const auto& side : counters.sides) in += side.received.read();
   return in;
 }
@@ -66,15 +66,20 @@ Network::Network(Settings settings) : settings_(std::move(settings)) {
     auto shard = nat::Shard::open(settings_.shard, 0);
     if (!shard) throw std::runtime_error(shard.error());
     shards_.push_back(std::move(*shard));
-    workers_.push_back(std::make_unique<pipeline::Worker>(i, *shards_.back(), gateways_, *this));
+    workers_.push_back(
+        std::make_unique<pipeline::Worker>(i, *shards_.back(), gateways_, *this, settings_.fragments_max));
     workers_.back()->use(snapshot);
   }
 }
 
+Network::~Network() { workers_.clear(); }  // which give back what still waits
+
 Packet Network::buffer(size_t bytes, size_t tailroom) {
-  buffers_.push_back(std::make_unique<uint8_t[]>(pipeline::headroom_min_bytes + bytes + tailroom));
+  auto octets = std::make_unique<uint8_t[]>(pipeline::headroom_min_bytes + bytes + tailroom);
   Packet packet;
-  packet.data = buffers_.back().get() + pipeline::headroom_min_bytes;
+  packet.handle = octets.get();
+  packet.data = octets.get() + pipeline::headroom_min_bytes;
+  buffers_[packet.handle].octets = std::move(octets);
   packet.bytes = static_cast<uint32_t>(bytes);
   packet.headroom = pipeline::headroom_min_bytes;
   packet.tailroom = static_cast<uint32_t>(tailroom);
@@ -88,9 +93,12 @@ bool Network::allocate(Packet& packet) {
   return true;
 }
 
+void Network::release(Packet& packet) {
+  if (buffers_.erase(packet.handle) == 0) throw std::runtime_error("a buffer given back twice");
+}
+
 std::vector<Outcome> Network::deliver(unsigned worker, pipeline::Side side, const std::vector<Bytes>& frames,
                                       uint32_t now_s) {
-  buffers_.clear();
   const auto& snapshot = settings_.snapshot;
   std::vector<Packet> packets;
   for (const Bytes& frame : frames) {
@@ -99,11 +107,23 @@ std::vector<Outcome> Network::deliver(unsigned worker, pipeline::Side side, cons
     packets.back().context.side = *std::ranges::find_if(pipeline::sides, [&](pipeline::Side any) {
       return snapshot.devices[static_cast<size_t>(any)] == snapshot.devices[static_cast<size_t>(side)];
     });
-    packets.back().handle = const_cast<Bytes*>(&frame);
+    buffers_[packets.back().handle].arrived = frame;
   }
   std::vector<Outcome> outcomes;
   process(worker, std::move(packets), now_s, outcomes);
+  process_due(now_s, outcomes);
   return outcomes;
+}
+
+// What the pipeline put off for want of room in a burst, and what waited in vain.
+void Network::process_due(uint32_t now_s, std::vector<Outcome>& outcomes) {
+  constexpr int rounds_max = 100;  // without buffers nothing becomes of it
+  bool found = true;
+  for (int round = 0; found && round < rounds_max; ++round) {
+    found = false;
+    for (unsigned worker = 0; worker < settings_.workers; ++worker)
+      if (workers_[worker]->due(now_s)) process(worker, {}, now_s, outcomes), found = true;
+  }
 }
 
 void Network::process(unsigned worker, std::vector<Packet> packets, uint32_t now_s, std::vector<Outcome>& outcomes) {
@@ -115,11 +135,13 @@ void Network::process(unsigned worker, std::vector<Packet> packets, uint32_t now
   std::vector<std::vector<Packet>> handed_over(settings_.workers);
   const auto carry_out = [&](const Packet& packet) {
     account(workers_[worker]->counters(), packet);
+    if (packet.context.fate == Fate::keep) return;
     if (packet.context.fate != Fate::hand_over) {
       judge_checksums(packet);
       outcomes.push_back(
           {packet.context.fate, packet.way_out, packet.context, {packet.data, packet.data + packet.bytes}});
-      return;
+      Packet done = packet;
+      return release(done);
     }
     Packet next;  // only what an mbuf carries crosses
     next.data = packet.data, next.bytes = packet.bytes;
@@ -137,10 +159,10 @@ void Network::process(unsigned worker, std::vector<Packet> packets, uint32_t now
   }
 }
 
-// A packet's handle is the frame it came in as; fragments made here have none.
+// Of packets that left in the buffer they came in.
 void Network::judge_checksums(const Packet& packet) {
-  if (packet.context.fate != Fate::send || packet.handle == nullptr) return;
-  const auto& in = *static_cast<const Bytes*>(packet.handle);
+  const Bytes& in = buffers_.at(packet.handle).arrived;
+  if (packet.context.fate != Fate::send || in.empty()) return;
   if (const auto fault = checksum_fault(in, {packet.data, packet.data + packet.bytes}); !fault.empty())
     checksum_faults_ += fault + " of a packet that came in as " + hex(in) + "\n";
 }
@@ -153,8 +175,7 @@ void Network::use(const pipeline::Snapshot& snapshot) {
 std::vector<Outcome> Network::expire(uint32_t now_s) {
   for (const auto& shard : shards_) shard->expire(now_s, ~uint32_t{0});
   std::vector<Outcome> outcomes;
-  for (unsigned worker = 0; worker < settings_.workers; ++worker)
-    if (workers_[worker]->due(now_s)) process(worker, {}, now_s, outcomes);
+  process_due(now_s, outcomes);
   return outcomes;
 }
 
@@ -164,6 +185,9 @@ nat::CommandResult Network::execute(const nat::Command& command, uint32_t now_s)
 
 std::string Network::contradictions() const {
   std::string out = checksum_faults_;
+  const uint64_t waiting = waiting_fragments();
+  if (buffers_.size() != waiting)
+    out += std::to_string(buffers_.size()) + " buffers in use, " + std::to_string(waiting) + " packets waiting\n";
   for (const auto& worker : workers_) {
     if (into(worker->counters()) != out_of(worker->counters()))
       out += "worker " + std::to_string(worker->index()) + ": " + std::to_string(into(worker->counters())) +
@@ -189,6 +213,10 @@ std::map<std::string, uint64_t> Network::counters() const {
     sums["released"] += counters.syns_released.read();
     sums["passed"] += counters.passed_through.read();
     sums["fragments_made"] += counters.fragments_made.read();
+    sums["joined"] += counters.joined.read();
+    sums["reassembled"] += counters.reassembled.read();
+    sums["waiting"] += counters.waiting.read();
+    sums["datagrams"] += counters.datagrams.read();
     sums["opened"] += worker->shard().counters().opened.read();
   }
   std::erase_if(sums, [](const auto& counter) { return counter.second == 0; });
@@ -206,8 +234,13 @@ uint64_t Network::sessions() const {
                          [](uint64_t sum, const auto& shard) { return sum + shard->sessions_live(); });
 }
 
+uint64_t Network::waiting_fragments() const {
+  return std::accumulate(workers_.begin(), workers_.end(), uint64_t{0},
+                         [](uint64_t sum, const auto& worker) { return sum + worker->counters().waiting.read(); });
+}
+
 bool Network::empty() const {
-  return mappings() == 0 && std::ranges::all_of(shards_, [](const auto& shard) {
+  return mappings() == 0 && waiting_fragments() == 0 && std::ranges::all_of(shards_, [](const auto& shard) {
            return shard->subscribers_live() == 0 && shard->blocks_free() == shard->blocks_total();
          });
 }

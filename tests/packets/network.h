@@ -3,7 +3,7 @@
 // sees a step too far.
 #pragma once
 
-#include <deque>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,7 +20,8 @@ struct Settings {
   nat::PortRange ports;
   uint16_t block_ports = 256;
   unsigned workers = 1;
-  size_t buffers_max = ~size_t{0};  // fragments that find a buffer
+  size_t buffers_max = ~size_t{0};  // new buffers given out
+  uint32_t fragments_max = 512;     // of each worker
   bool access_gateway_known = true, internet_gateway_known = true, inside_gateway_known = true;
 };
 Settings default_settings();
@@ -36,6 +37,8 @@ class Network : public pipeline::Buffers {
  public:
   explicit Network(Settings settings);
 
+  ~Network() override;
+
   // One burst to one worker from the device of that side, and everything that follows from it.
   std::vector<Outcome> deliver(unsigned worker, pipeline::Side side, const std::vector<Bytes>& frames, uint32_t now_s);
   // Time passes: mappings end, and what waited is done with.
@@ -49,21 +52,28 @@ class Network : public pipeline::Buffers {
   // Verdicts, punt_… and the translation counters that are not zero, summed over the workers.
   [[nodiscard]] std::map<std::string, uint64_t> counters() const;
   [[nodiscard]] uint64_t mappings() const;  // live and held
+  [[nodiscard]] uint64_t waiting_fragments() const;
   [[nodiscard]] uint64_t sessions() const;
   [[nodiscard]] const Settings& settings() const { return settings_; }
-  [[nodiscard]] bool empty() const;  // no mapping, no subscriber, every port block free
+  [[nodiscard]] bool empty() const;  // no mapping, no subscriber, every port block free, no fragment waiting
 
  private:
   bool allocate(pipeline::Packet& packet) override;
+  void release(pipeline::Packet& packet) override;
   pipeline::Packet buffer(size_t bytes, size_t tailroom);
   void judge_checksums(const pipeline::Packet& packet);
+  void process_due(uint32_t now_s, std::vector<Outcome>& outcomes);
   void process(unsigned worker, std::vector<pipeline::Packet> packets, uint32_t now_s, std::vector<Outcome>& outcomes);
 
   Settings settings_;
   pipeline::Gateways gateways_;
   std::vector<std::unique_ptr<nat::Shard>> shards_;
   std::vector<std::unique_ptr<pipeline::Worker>> workers_;
-  std::deque<std::unique_ptr<uint8_t[]>> buffers_;  // of the deliver() under way
+  struct Buffer {
+    std::unique_ptr<uint8_t[]> octets;
+    Bytes arrived;  // the frame that came in it, if any
+  };
+  std::map<void*, Buffer> buffers_;  // by handle: those that somebody still has
   size_t buffers_taken_ = 0;
   std::string checksum_faults_;
   std::unique_ptr<pipeline::Burst> burst_ = std::make_unique<pipeline::Burst>();

@@ -21,9 +21,9 @@ T must(std::optional<T> value, const std::string& word) {
 
 // What may follow a word: options without and with a value.
 const Words flags{"df", "badip", "nocsum", "badcsum", "extended", "dstopt"};
-const Words keys{"ttl",    "tos",  "id",     "frag", "opts",   "ver",     "ihl", "len", "pad",
-                 "udplen", "mss",  "oddmss", "mtu",  "tcpoff", "quote",   "tc",  "hl",  "nh",
-                 "ext",    "tail", "limit",  "seq",  "urg",    "tcpopts", "data"};
+const Words keys{"ttl",    "tos",  "id",     "frag", "opts",   "ver",     "ihl",  "len",  "pad",
+                 "udplen", "mss",  "oddmss", "mtu",  "tcpoff", "quote",   "tc",   "hl",   "nh",
+                 "ext",    "tail", "limit",  "seq",  "urg",    "tcpopts", "data", "after"};
 constexpr size_t outer_bytes = 40, extended_quote_bytes = 128;
 
 bool is_one_of(const Words& words, const std::string& word) { return std::ranges::find(words, word) != words.end(); }
@@ -146,8 +146,9 @@ class Builder {
     out_.insert(out_.end(), destination.bytes.begin(), destination.bytes.end());
     if (destination_option) hex("0400040104010100");  // Tunnel Encapsulation Limit 4 (RFC 2473 §5.1)
     if (all.contains("ext")) hex(all.at("ext"));
-    if (is_fragment) put(payload << 8, 2), put(0, 2), put_word(all.at("fragid"), 4);
+    if (is_fragment) put((all.contains("after") ? 60U : payload) << 8, 2), put(0, 2), put_word(all.at("fragid"), 4);
     const size_t inner = out_.size();
+    if (all.contains("after")) hex(all.at("after"));
     if (all.contains("limit")) hex("04000401"), put(option(all, "limit", 0), 1), hex("010100");  // RFC 2473 §4.1.1
     expect("/");
     if (next_is("raw"))

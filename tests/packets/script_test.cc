@@ -140,6 +140,7 @@ const std::map<std::string, Setter> setters{
        set(s.snapshot.opened_per_burst_max, w);
        s.snapshot.budgeted_burst = 1;
      }},
+    {"fragments", [](Settings& s, const Words& w) { set(s.fragments_max, w); }},
     {"buffers", [](Settings& s, const Words& w) { set(s.buffers_max, w); }},
     {"workers", [](Settings& s, const Words& w) { set(s.workers, w); }},
 };
@@ -165,7 +166,7 @@ Bytes without_tag(Bytes frame) {
 }
 
 const char* name_of(Fate fate) {
-  constexpr const char* names[] = {"undecided", "sent", "punted", "handed over", "dropped"};
+  constexpr const char* names[] = {"undecided", "sent", "punted", "handed over", "dropped", "kept"};
   return names[static_cast<size_t>(fate)];
 }
 
@@ -200,7 +201,7 @@ class Run {
     waiting_.push_back(incoming(packet, side, variables_));
     if (words[2] == "<<") return;  // in one burst with the next
     expect_nothing();
-    sent_in_ = waiting_;
+    sent_in_.insert(sent_in_.end(), waiting_.begin(), waiting_.end());
     for (auto& outcome : network_.deliver(entry_++ % workers_, side, waiting_, now_s_))
       outcomes_.push_back(std::move(outcome));
     waiting_.clear();

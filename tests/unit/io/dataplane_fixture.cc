@@ -159,11 +159,12 @@ uint64_t Bench::dropped(nat::Verdict verdict) const {
 }
 
 int64_t Bench::on_their_way() const {
-  const uint64_t in =
-      received() + total([](const auto& c) {
-        return c.handed_in.read() + c.injected.read() + c.fragments_made.read() + c.syns_released.read();
-      });
-  return static_cast<int64_t>(in - (sent_packets() + punted() + handed_out() + dropped()));
+  const uint64_t in = received() + total([](const auto& c) {
+                        return c.handed_in.read() + c.injected.read() + c.fragments_made.read() + c.reassembled.read() +
+                               c.syns_released.read();
+                      });
+  const uint64_t kept = total([](const auto& c) { return c.joined.read() + c.waiting.read(); });
+  return static_cast<int64_t>(in - (sent_packets() + punted() + handed_out() + dropped() + kept));
 }
 
 }  // namespace portolan::io::test

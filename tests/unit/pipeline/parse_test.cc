@@ -11,7 +11,7 @@ namespace {
 TEST(WalkHeaders, random_chains_end_inside_the_packet) {
   constexpr uint8_t kinds[] = {0, 43, 60, 4, 44, 58, 59, 255};
   std::mt19937 random(9);
-  unsigned ends[3] = {};
+  unsigned ends[4] = {};
   for (int i = 0; i < 300'000; ++i) {
     std::vector<uint8_t> packet(40 + random() % 100);  // exactly as long as the packet: for ASan
     for (size_t at = 40; at < packet.size(); ++at)
