@@ -15,8 +15,7 @@ namespace portolan::io {
 namespace {
 
 constexpr std::string_view af_packet = "net_af_packet", af_xdp = "net_af_xdp";
-constexpr uint16_t af_xdp_mtu_max_bytes = 3000;     // the kernel wants a whole mbuf within a page
-constexpr uint16_t af_packet_mtu_max_bytes = 1900;  // that fit the driver's frames of 2048
+constexpr uint16_t af_xdp_mtu_max_bytes = 3000;  // the kernel wants a whole mbuf within a page
 
 // "0000:03:00.0" or "03:00.0", with the domain added; none if it is not a PCI address.
 std::optional<std::string> pci_address(std::string_view text) {
@@ -43,9 +42,10 @@ void add_default(Device& device, std::string_view key, std::string_view value) {
   if (!find_argument(device.devargs, key)) device.devargs.append(",").append(key).append("=").append(value);
 }
 
-void add_defaults(Device& device, uint16_t mtu_bytes) {
-  if (device.driver == af_packet && mtu_bytes > af_packet_mtu_max_bytes) {
-    // Frames that fit our buffers, and blocks of 32 of them: the driver wants no gap, the kernel whole pages.
+void add_defaults(Device& device) {
+  if (device.driver == af_packet) {
+    // Frames that fit our buffers whatever the MTU, for the driver has the kernel put IPv4 fragments together
+    // (PACKET_FANOUT_FLAG_DEFRAG); and blocks of 32 of them: the driver wants no gap, the kernel whole pages.
     add_default(device, "blocksz", "299008");
     add_default(device, "framesz", "9344");
   }
@@ -115,7 +115,7 @@ net::Result<Device, std::string> parse_device(std::string_view text, uint16_t mt
   if (mtu_bytes > mtu_limit_bytes(device))
     return tl::unexpected("device " + device.name + ": mtu " + std::to_string(mtu_bytes) + " is more than the " +
                           std::to_string(mtu_limit_bytes(device)) + " its buffers hold");
-  add_defaults(device, mtu_bytes);
+  add_defaults(device);
   return device;
 }
 

@@ -15,14 +15,14 @@ Identifications::Identifications(unsigned worker, unsigned workers)
   for (auto& counter : ipv6_) counter = random_.next();
 }
 
-uint16_t Identifications::next(net::Ipv4 source, net::Ipv4 destination, net::Protocol protocol) {
+uint16_t Identifications::next(net::Ipv4 source, net::Ipv4 destination, net::Protocol protocol, bool shared) {
   const uint64_t addresses = uint64_t{source.bits.raw()} << 32 | destination.bits.raw();
   // Multiply and shift: a bad pair of addresses costs only turns, so a strong hash would buy nothing.
   const uint64_t mixed = (addresses + (uint64_t{static_cast<uint8_t>(protocol)} << 24)) * ipv4_key_;
   uint16_t& counter = ipv4_[mixed >> (64 - ipv4_bits)];
   const uint16_t turn = counter;
-  counter = turn + 1U == ipv4_count / workers_ ? uint16_t{0} : static_cast<uint16_t>(turn + 1);
-  return static_cast<uint16_t>(turn * workers_ + worker_);
+  counter = turn + 1U == ipv4_count / (shared ? workers_ : 1) ? uint16_t{0} : static_cast<uint16_t>(turn + 1);
+  return static_cast<uint16_t>(shared ? turn * workers_ + worker_ : turn);
 }
 
 uint32_t Identifications::next(const net::Ipv6& source, const net::Ipv6& destination) {

@@ -14,9 +14,9 @@ class Identifications {
  public:
   Identifications(unsigned worker, unsigned workers);
 
-  // Of a packet that leaves for `destination` (RFC 6864 §5.3.1). Workers may share an outside address, so each has the
+  // Of a packet that leaves for `destination` (RFC 6864 §5.3.1). If the workers share outside addresses, each has the
   // numbers that leave its own remainder.
-  uint16_t next(net::Ipv4 source, net::Ipv4 destination, net::Protocol protocol);
+  uint16_t next(net::Ipv4 source, net::Ipv4 destination, net::Protocol protocol, bool shared);
   // Of an IPv6 packet about to be cut (RFC 7739 §5.3). Only its own subscriber's worker sends to a B4.
   uint32_t next(const net::Ipv6& source, const net::Ipv6& destination);
 

@@ -341,12 +341,13 @@ void Worker::translate_outbound(Burst& burst, Packet& packet, uint32_t now_s) {
 // One for all fragments of a datagram (RFC 6864 §5.3.1).
 uint16_t Worker::identification_for(const Packet& packet) {
   const auto& ip = *packet.ip;
-  const uint16_t next =
-      packet.later_fragment ? uint16_t{0} : identifications_.next(ip.source, ip.destination, packet.protocol);
+  if (packet.later_fragment) return fragments_.record_of(packet).identification;
+  const bool shared = snapshot_->policy.pool.is_shared();
+  const uint16_t next = identifications_.next(ip.source, ip.destination, packet.protocol, shared);
   if (!ip.is_fragment()) return next;
   Datagram& datagram = fragments_.record_of(packet);
-  if (!packet.later_fragment) datagram.translated = true, datagram.identification = next;
-  return datagram.identification;
+  datagram.translated = true;
+  return datagram.identification = next;
 }
 
 void Worker::send_ipv4(Burst& burst, Packet& packet, Side side) {

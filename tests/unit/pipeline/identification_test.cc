@@ -18,21 +18,28 @@ TEST(Identifications, DSL_038_no_number_twice_before_all_were_used) {
     for (unsigned worker = 0; worker < workers; ++worker) {
       Identifications identifications(worker, workers);
       for (unsigned i = 0; i < 65536 / workers; ++i)
-        ASSERT_TRUE(given.insert(identifications.next(outside, remote, net::Protocol::udp)).second)
+        ASSERT_TRUE(given.insert(identifications.next(outside, remote, net::Protocol::udp, true)).second)
             << worker << " of " << workers << ", number " << i;
     }
     EXPECT_GT(given.size(), 65536 - workers);
   }
 }
 
+TEST(Identifications, DSL_038_all_numbers_are_for_the_one_owner_of_an_address) {
+  Identifications identifications(5, 8);
+  std::set<uint16_t> given;
+  for (unsigned i = 0; i < 65536; ++i)
+    ASSERT_TRUE(given.insert(identifications.next(outside, remote, net::Protocol::udp, false)).second) << i;
+}
+
 TEST(Identifications, DSL_038_pairs_have_counters_of_their_own) {
   Identifications identifications(0, 1);
   std::set<uint16_t> given;
   for (int i = 0; i < 60'000; ++i) {
-    ASSERT_TRUE(given.insert(identifications.next(outside, remote, net::Protocol::udp)).second) << i;
-    identifications.next(outside, remote, net::Protocol::tcp);
-    identifications.next(outside, {0x01010101}, net::Protocol::udp);
-    identifications.next({0xc0000202}, remote, net::Protocol::udp);
+    ASSERT_TRUE(given.insert(identifications.next(outside, remote, net::Protocol::udp, false)).second) << i;
+    identifications.next(outside, remote, net::Protocol::tcp, false);
+    identifications.next(outside, {0x01010101}, net::Protocol::udp, false);
+    identifications.next({0xc0000202}, remote, net::Protocol::udp, false);
   }
 }
 

@@ -191,6 +191,24 @@ TEST_F(Errors, RFC_4443_2_4_e_for_icmpv6) {
   EXPECT_EQ(Octets(sent.back().frame.begin() + 22, sent.back().frame.begin() + 38), ip(our_ipv6));
 }
 
+TEST_F(Errors, DSL_025_a_reassembly_that_ran_out_of_time_is_answered) {
+  Context context;
+  context.side = Side::access, context.punt = Punt::reassembly_timeout, context.outer_offset = 14;
+  const Ip6 header{.source = std::string(b4), .destination = std::string(aftr), .next = 44};
+  const Octets packet = ipv6(header, hex("0400 0001 00000007") + Octets(64));
+  EXPECT_EQ(handle(ethernet(our_access_mac, access_gateway_mac, type_ipv6, packet), context), Outcome::error_sent);
+  EXPECT_EQ(sent.back().frame[14 + 40], 3) << "time exceeded";
+  EXPECT_EQ(sent.back().frame[14 + 41], 1) << "fragment reassembly";
+}
+
+TEST_F(Errors, DSL_027_a_later_fragment_is_answered_for_its_own_lengths) {
+  const Ip6 header{.source = std::string(b4), .destination = std::string(aftr), .next = 44};
+  EXPECT_EQ(bad_extension(header, hex("0400 0009 00000007") + Octets(61), 0, 4), Outcome::error_sent);
+  const Ip6 to_group{.source = std::string(b4), .destination = "ff02::1", .next = 44};
+  EXPECT_EQ(bad_extension(to_group, hex("0400 0009 00000007") + Octets(61), 0, 4, "33:33:00:00:00:01"),
+            Outcome::error_not_due);
+}
+
 TEST_F(Errors, hairpinned_packet_has_its_error_sent_towards_its_outside_address) {
   Context context;
   context.side = Side::access, context.punt = Punt::too_big, context.mtu = 1460;
