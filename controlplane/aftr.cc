@@ -92,7 +92,9 @@ net::Result<void, StartError> Aftr::start_all() {
   if (!dataplane) return tl::unexpected(dataplane_error(*config_, dataplane.error()));
   dataplane_ = std::move(*dataplane);
 
-  snapshot_ = std::make_shared<pipeline::Snapshot>(snapshot_of(*config_, macs()));
+  pipeline::Snapshot snapshot = snapshot_of(*config_, macs());
+  snapshot.policy.pool = shards_.front()->policy().pool;  // where what was restored keeps its owners
+  snapshot_ = std::make_shared<pipeline::Snapshot>(std::move(snapshot));
   injector_ = std::make_unique<Injector>(*dataplane_);
   translator_ = std::make_unique<Translator>(
       *dataplane_, [this](const net::Ipv6& subscriber) { return snapshot_->policy.pool.owner_of(subscriber); });

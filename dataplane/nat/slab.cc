@@ -49,17 +49,29 @@ size_t rounded_for(int file, size_t bytes) {
 }
 
 // Empty: the file may be used as it is (or is new). Else why not.
-std::string refusal(const Header& header, const SlabKind& kind, const std::string& path) {
+std::string fault_of(const Header& header, const SlabKind& kind) {
   if (header.magic == 0 && header.layout_version == 0) return {};
-  if (header.magic != kind.magic)
-    return path + ": is not a " + kind.name + "; move it away or set dataplane.state-dir elsewhere";
+  if (header.magic != kind.magic) return std::string("is not a ") + kind.name;
   if (header.layout_version != kind.layout_version || header.record_bytes != kind.record_bytes)
-    return path + ": " + kind.name + " of layout " + std::to_string(header.layout_version) +
-           ", this version reads layout " + std::to_string(kind.layout_version) + "; move it away to start empty";
+    return std::string(kind.name) + " of layout " + std::to_string(header.layout_version) +
+           ", this version reads layout " + std::to_string(kind.layout_version);
   return {};
 }
 
+constexpr const char* way_out = "; move it away, or set dataplane.state-dir elsewhere";
+
 }  // namespace
+
+std::string SlabFile::fault_of(const std::string& path, const SlabKind& kind) {
+  const std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(path.c_str(), "re"), std::fclose);
+  if (!file) return {};
+  Header header{};
+  const size_t bytes = std::fread(&header, 1, sizeof header, file.get());
+  if (bytes == 0) return {};
+  if (std::fseek(file.get(), 0, SEEK_END) == 0 && std::ftell(file.get()) < static_cast<long>(header_bytes))
+    return std::string("is not a ") + kind.name;
+  return nat::fault_of(header, kind);
+}
 
 // Opens the file, locked, at bytes_ or what it has if that is more, with room for all of it; a file made here that gets
 // no room is removed again.
@@ -71,11 +83,10 @@ net::Result<void, std::string> SlabFile::open_file(const std::string& path, cons
   struct stat status;
   if (fstat(file_, &status) != 0) return tl::unexpected(fault(path, "cannot be read"));
   const auto present = static_cast<size_t>(status.st_size);
-  if (present > 0 && present < header_bytes)
-    return tl::unexpected(path + ": is not a " + kind.name + "; move it away or set dataplane.state-dir elsewhere");
+  if (present > 0 && present < header_bytes) return tl::unexpected(path + ": is not a " + kind.name + way_out);
   Header found{};
   if (pread(file_, &found, sizeof found, 0) < 0) return tl::unexpected(fault(path, "cannot be read"));
-  if (auto why = refusal(found, kind, path); !why.empty()) return tl::unexpected(std::move(why));
+  if (const auto why = nat::fault_of(found, kind); !why.empty()) return tl::unexpected(path + ": " + why + way_out);
   bytes_ = std::max(rounded_for(file_, bytes_), present);  // a smaller max-mappings never cuts live records off
   // Not ftruncate: a hole that the file system cannot fill later would be a SIGBUS in a worker.
   if (const int error = posix_fallocate(file_, 0, static_cast<off_t>(bytes_)); error != 0) {

@@ -31,6 +31,9 @@ class SlabFile {
   // since are dropped, for their clock is gone. Errors: one sentence with the path and the way out.
   static net::Result<SlabFile, std::string> open(const std::string& path, const SlabKind& kind, uint32_t capacity);
 
+  // Why the file at `path` cannot be used as such a slab: empty if it can, or is not there.
+  static std::string fault_of(const std::string& path, const SlabKind& kind);
+
   SlabFile() = default;
   SlabFile(SlabFile&& other) noexcept;
   SlabFile& operator=(SlabFile&& other) noexcept;
