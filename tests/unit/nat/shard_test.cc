@@ -100,6 +100,21 @@ TEST_F(ShardTest, LOG_011_LOG_012_DSL_064_blocks_are_told_of_when_they_come_and_
   EXPECT_EQ(shard_->events_lost(), 0U);
 }
 
+TEST_F(ShardTest, LOG_013_the_block_idle_for_longest_is_left_to_empty_while_another_has_room) {
+  start();
+  const uint16_t oldest = outside(open(key_of(1, 0))).port.number / 64;  // in blocks of the address
+  for (uint16_t port = 1; port < 64; ++port) EXPECT_EQ(outside(open(key_of(1, port))).port.number / 64, oldest);
+  advance(10);
+  for (uint16_t port = 64; port < 129; ++port) EXPECT_NE(outside(open(key_of(1, port))).port.number / 64, oldest);
+  advance(10);
+  for (uint16_t port = 0; port < 100; ++port)  // three blocks by now, each with all of its TCP ports free
+    EXPECT_NE(outside(open(key_of(1, port, Protocol::tcp))).port.number / 64, oldest);
+  uint32_t in_oldest = 0;
+  for (uint16_t port = 100; port < 192; ++port)
+    if (outside(open(key_of(1, port, Protocol::tcp))).port.number / 64 == oldest) ++in_oldest;
+  EXPECT_EQ(in_oldest, 64U) << "when the others are full it is used, before a fourth is taken";
+}
+
 TEST(EventRing, LOG_016_a_full_ring_loses_the_newest_and_counts_it) {
   const auto ring = std::make_unique<EventRing>();
   Event event;
