@@ -1,5 +1,6 @@
 #include "controlplane/resources.h"
 
+#include <algorithm>
 #include <functional>
 #include <initializer_list>
 #include <utility>
@@ -25,16 +26,21 @@ struct Use {
 };
 
 // The share that will refuse first; with several workers its name says whose it is.
-ResourceReading fullest(std::string name, const Shards& shards, const std::function<Use(const Shard&)>& use,
+ResourceReading fullest(std::string name, size_t workers, const std::function<Use(unsigned worker)>& use,
                         uint64_t refusals) {
   ResourceReading reading{std::move(name), 0, 0, refusals};
-  for (const auto& shard : shards) {
-    const auto [used, capacity] = use(*shard);
+  for (unsigned worker = 0; worker < workers; ++worker) {
+    const auto [used, capacity] = use(worker);
     if (capacity > 0 && (reading.capacity == 0 || used * reading.capacity > reading.used * capacity))
       reading.used = used, reading.capacity = capacity;
   }
-  if (shards.size() > 1) reading.name += " (fullest worker)";
+  if (workers > 1) reading.name += " (fullest worker)";
   return reading;
+}
+ResourceReading fullest(std::string name, const Shards& shards, const std::function<Use(const Shard&)>& use,
+                        uint64_t refusals) {
+  return fullest(
+      std::move(name), shards.size(), [&](unsigned worker) { return use(*shards[worker]); }, refusals);
 }
 
 }  // namespace
@@ -67,6 +73,13 @@ std::vector<ResourceReading> read_resources(const Shards& shards, const io::Data
         return Use{shard.sessions_live(), shard.settings().sessions_max};
       },
       refusals({Verdict::session_table_full})));
+  readings.push_back(fullest(
+      "fragments", shards.size(),
+      [&](unsigned worker) {
+        const auto& counters = dataplane.counters(worker);
+        return Use{std::max(counters.waiting.read(), counters.datagrams.read()), counters.fragments_max.read()};
+      },
+      refusals({Verdict::fragment_table_full})));
   readings.push_back({"path MTUs of B4s", 0, 0, refusals({Verdict::path_mtu_full})});
   readings.push_back({"ring to the control thread", 0, 0, refusals({Verdict::punt_full})});
   readings.push_back({"rings between workers", 0, 0, refusals({Verdict::handover_full})});

@@ -105,5 +105,25 @@ class Pings(crafted.LabTest):
         self.ping(3000)
 
 
+
+class FragmentTable(crafted.LabTest):
+    MAX = 256  # dataplane.max-fragments, of which a sender may use a quarter
+    lab_options = {"extra_config": f"[dataplane]\nmax-fragments = {MAX}\n"}
+
+    def test_DSL_030_a_table_of_fragments_that_fills_up_is_told_of_and_costs_others_nothing(self):
+        def alarms():
+            return self.lab.ctl_json("show status")["alarms"] or ""
+        self.assertNotIn("fragments", alarms())
+        for subscriber in range(8):  # first fragments whose others never come; at any number of workers some table fills
+            b4 = f"2001:db8:b:{subscriber + 16:x}00::1"
+            for identification in range(self.MAX // 2):
+                part = IPv6(src=b4, dst=AFTR) / IPv6ExtHdrFragment(id=identification, nh=4, offset=0, m=1) / Raw(b"E" * 64)
+                self.access.send(part)
+        labs.wait_for("the fragments' table to be told of", lambda: "fragments" in alarms())
+        self.assertTrue(any(row["event"].startswith("fragments") for row in self.lab.ctl_json("show events")))
+        for _ in range(20):
+            self.open_udp()
+
+
 if __name__ == "__main__":
     crafted.main()
