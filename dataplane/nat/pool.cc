@@ -21,7 +21,25 @@ bool any_contains(const std::vector<net::Ipv4Prefix>& prefixes, net::Ipv4 addres
 
 Pool::Pool(const std::vector<net::Ipv4Prefix>& prefixes, PortRange ports, uint32_t block_ports, unsigned workers,
            unsigned subscriber_prefix_length)
-    : layout_{ports, block_ports}, workers_(workers), locals_(workers) {
+    : Pool(PortLayout{ports, block_ports}, prefixes, workers, subscriber_prefix_length) {}
+
+Pool::Pool(const Deterministic& deterministic, unsigned workers)
+    : Pool(deterministic.layout(), deterministic.settings().outside, workers,
+           deterministic.settings().subscriber_prefix_length) {
+  deterministic_ = std::make_shared<const Deterministic>(deterministic);
+}
+
+std::optional<Pool::FixedRange> Pool::fixed_range_of(const net::Ipv6& subscriber) const {
+  if (!deterministic_) return std::nullopt;
+  const auto range = deterministic_->range_of(subscriber);
+  const auto number = range ? number_of(range->address) : std::nullopt;
+  if (!number) return std::nullopt;
+  return FixedRange{*number, layout_.block_of({range->ports.low})};
+}
+
+Pool::Pool(const PortLayout& layout, const std::vector<net::Ipv4Prefix>& prefixes, unsigned workers,
+           unsigned subscriber_prefix_length)
+    : layout_(layout), workers_(workers), locals_(workers) {
   const auto addresses = addresses_in(prefixes);
   spread_ = Spread(addresses, workers, subscriber_prefix_length);
   shared_ = workers > 1 && !spread_.covers_all();

@@ -14,35 +14,12 @@
 #include <unordered_map>
 #include <vector>
 
+#include "dataplane/nat/deterministic.h"
+#include "dataplane/nat/port_layout.h"
 #include "dataplane/nat/spread.h"
 #include "dataplane/net/types.h"
 
 namespace portolan::nat {
-
-struct PortRange {
-  uint16_t low = 1024, high = 65535;  // inclusive
-  [[nodiscard]] uint32_t count() const { return uint32_t{high} - low + 1; }
-  friend bool operator==(const PortRange&, const PortRange&) = default;
-};
-
-// How the ports of an address are cut: whole blocks from the range's low end.
-struct PortLayout {
-  static constexpr uint32_t no_block = ~uint32_t{0};
-  PortRange range;
-  uint32_t block_ports = 256;
-
-  [[nodiscard]] uint32_t blocks() const { return range.count() / block_ports; }  // of each address
-  [[nodiscard]] PortRange ports_of(uint32_t block) const {
-    const uint32_t low = range.low + block * block_ports;
-    return {static_cast<uint16_t>(low), static_cast<uint16_t>(low + block_ports - 1)};
-  }
-  [[nodiscard]] uint32_t block_of(net::Port port) const {
-    if (port.number < range.low) return no_block;
-    const uint32_t block = (uint32_t{port.number} - range.low) / block_ports;
-    return block < blocks() ? block : no_block;
-  }
-  friend bool operator==(const PortLayout&, const PortLayout&) = default;
-};
 
 struct HashPrefix {
   size_t operator()(const net::Ipv6& prefix) const {
@@ -70,6 +47,9 @@ class Pool {
   // Prefixes must not overlap. `subscriber_prefix_length` as in Spread.
   Pool(const std::vector<net::Ipv4Prefix>& prefixes, PortRange ports, uint32_t block_ports, unsigned workers,
        unsigned subscriber_prefix_length = 56);
+
+  // A pool whose subscribers' addresses and first ports follow from who they are.
+  Pool(const Deterministic& deterministic, unsigned workers);
 
   // The same pool with other prefixes, of which some drain: every address keeps its number and owner, those no longer
   // configured are `removed`, new ones are numbered after the others.
@@ -107,9 +87,18 @@ class Pool {
   [[nodiscard]] unsigned owner_of_block(uint32_t number, uint32_t block) const {
     return shared_ ? block_owners_[size_t{number} * layout_.blocks() + block] : places_[number].owner;
   }
+  // The fixed range of a subscriber: address number and block of it; none if he has none.
+  struct FixedRange {
+    uint32_t number, block;
+  };
+  [[nodiscard]] std::optional<FixedRange> fixed_range_of(const net::Ipv6& subscriber) const;
+  [[nodiscard]] const Deterministic* deterministic() const { return deterministic_.get(); }
+
   // The worker a subscriber (his masked prefix) belongs to, whatever the pool.
   [[nodiscard]] unsigned owner_of(const net::Ipv6& subscriber) const {
     if (workers_ == 1) return 0;
+    if (deterministic_)
+      if (const auto range = fixed_range_of(subscriber)) return owner_of_block(range->number, range->block);
     if (pins_)
       if (const auto pin = pins_->find(subscriber); pin != pins_->end()) return pin->second;
     return spread_.worker_of(subscriber);
@@ -132,6 +121,8 @@ class Pool {
     uint32_t first_address, count, first_number;
     friend bool operator==(const Span&, const Span&) = default;
   };
+  Pool(const PortLayout& layout, const std::vector<net::Ipv4Prefix>& prefixes, unsigned workers,
+       unsigned subscriber_prefix_length);
   void number(const std::vector<net::Ipv4Prefix>& prefixes, const std::vector<net::Ipv4Prefix>& draining);
   void add(net::Ipv4 address);
   [[nodiscard]] std::vector<Span> index(bool removed_too) const;
@@ -148,6 +139,7 @@ class Pool {
   std::vector<Span> spans_, spans_ever_;          // those in use, and all; sorted by address
   uint32_t generation_ = 0;
   std::shared_ptr<const Pins> pins_;
+  std::shared_ptr<const Deterministic> deterministic_;  // none: blocks only
 };
 
 }  // namespace portolan::nat

@@ -67,7 +67,8 @@ std::optional<uint32_t> PortBlocks::choose_address() {
 
 uint32_t PortBlocks::take_block(uint32_t local_address, uint32_t owner) {
   if (addresses_[local_address].free == 0) return no_block;
-  const uint32_t blocks = layout_.blocks(), first = local_address * blocks;
+  const uint32_t blocks = layout_.blocks() - layout_.fixed;
+  const uint32_t first = local_address * layout_.blocks() + layout_.fixed;
   const uint32_t start = random_.below(blocks);  // unpredictable (RFC 7768 §5)
   for (uint32_t i = 0; i < blocks; ++i) {
     const uint32_t offset = start + i < blocks ? start + i : start + i - blocks;
@@ -79,6 +80,7 @@ uint32_t PortBlocks::take_block(uint32_t local_address, uint32_t owner) {
 bool PortBlocks::take_this_block(uint32_t block, uint32_t owner) {
   if (blocks_[block].owner != no_owner) return false;
   blocks_[block].owner = owner;
+  if (is_fixed(block)) return true;
   free_.set(free_.read() - 1);
   --addresses_[local_address_of(block)].free;
   list(local_address_of(block));
@@ -87,6 +89,7 @@ bool PortBlocks::take_this_block(uint32_t block, uint32_t owner) {
 
 void PortBlocks::release_block(uint32_t block) {
   blocks_[block].owner = no_owner;
+  if (is_fixed(block)) return;
   free_.add();
   ++addresses_[local_address_of(block)].free;
   list(local_address_of(block));
@@ -101,7 +104,7 @@ void PortBlocks::mark(uint32_t block, uint32_t row, net::Port port) {
 std::optional<net::Port> PortBlocks::take_port(uint32_t block, uint32_t row, uint32_t now_s) {
   if (!has_free_port(block, row)) return std::nullopt;
   // The k-th free port for a random k: uniform over the free ones at any fill (RFC 6056 §3.3).
-  uint32_t skip = random_.below(layout_.block_ports - blocks_[block].row_used[row] - reserved_of(block, row));
+  uint32_t skip = random_.below(ports_of(block).count() - blocks_[block].row_used[row] - reserved_of(block, row));
   const PortRange range = ports_of(block);
   const uint64_t* words = bits(local_address_of(block), row);
   for (uint32_t word = range.low / 64U; word <= range.high / 64U; ++word) {

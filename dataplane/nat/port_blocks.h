@@ -57,7 +57,7 @@ class PortBlocks {
     uint32_t ours = 0;
     for (uint32_t block = 0; block < layout_.blocks(); ++block)
       if (is_ours(block))
-        ++ours;
+        ours += is_fixed(block) ? 0U : 1U;
       else
         blocks_[local_address * layout_.blocks() + block].owner = foreign;
     addresses_[local_address].free = ours;
@@ -76,6 +76,8 @@ class PortBlocks {
   [[nodiscard]] uint32_t free() const { return static_cast<uint32_t>(free_.read()); }
   [[nodiscard]] uint32_t local_address_of(uint32_t block) const { return block / layout_.blocks(); }
   [[nodiscard]] PortRange ports_of(uint32_t block) const { return layout_.ports_of(block % layout_.blocks()); }
+  // One of the ranges that belong to a subscriber each: not in what is counted, chosen or free.
+  [[nodiscard]] bool is_fixed(uint32_t block) const { return layout_.is_fixed(block % layout_.blocks()); }
   // The block a port lies in; no_block if none.
   [[nodiscard]] uint32_t block_of(uint32_t local_address, net::Port port) const;
   [[nodiscard]] uint32_t owner(uint32_t block) const { return blocks_[block].owner; }
@@ -83,7 +85,7 @@ class PortBlocks {
   // An address with a free block, chosen among two at random for the one with more; none if all are full.
   [[nodiscard]] std::optional<uint32_t> choose_address();
   [[nodiscard]] bool has_free_block(uint32_t local_address) const { return addresses_[local_address].free > 0; }
-  // A random free block of the address, given to `owner` (non-zero); no_block if it has none.
+  // A random free block of the address, none of the fixed ones, given to `owner` (non-zero); no_block if it has none.
   uint32_t take_block(uint32_t local_address, uint32_t owner);
   // This very block; false if somebody has it.
   bool take_this_block(uint32_t block, uint32_t owner);
@@ -97,7 +99,7 @@ class PortBlocks {
   bool take_this_port(uint32_t block, uint32_t row, net::Port port);
   void release_port(uint32_t block, uint32_t row, net::Port port);
   [[nodiscard]] bool has_free_port(uint32_t block, uint32_t row) const {
-    return blocks_[block].row_used[row] + uint32_t{reserved_of(block, row)} < layout_.block_ports;
+    return blocks_[block].row_used[row] + uint32_t{reserved_of(block, row)} < ports_of(block).count();
   }
   // When the last port of it was leased: the longest idle block should be left to empty (RFC 7768 §2).
   [[nodiscard]] uint32_t last_lease_s(uint32_t block) const { return blocks_[block].last_lease_s; }

@@ -174,6 +174,15 @@ void Shard::enter_indexes(MappingIndex index, const Mapping& mapping, uint32_t l
 
 net::Result<uint32_t, Verdict> Shard::subscriber_for(const net::Ipv6& prefix, net::Ipv4 preferred) {
   const uint32_t known = subscribers_.find(prefix);
+  if (known == 0)
+    if (const auto fixed = policy().pool.fixed_range_of(prefix)) {
+      const uint32_t added = subscribers_.add(prefix);
+      if (added == 0) return tl::unexpected(Verdict::subscribers_full);
+      Subscriber subscriber = subscribers_[added];
+      subscriber.local_address = policy().pool.local_of(fixed->number);
+      subscribers_.write(added, subscriber);
+      return added;
+    }
   if (known != 0 && blocks_.is_offered(subscribers_[known].local_address)) return known;
   auto address = blocks_.choose_address();
   if (!address) return tl::unexpected(Verdict::pool_exhausted);
@@ -217,6 +226,7 @@ bool Shard::give_block(uint32_t index, uint32_t block) {
 }
 
 void Shard::tell_of_block(Event::Kind kind, const net::Ipv6& subscriber, uint32_t block) {
+  if (blocks_.is_fixed(block)) return;  // who has it follows from the configuration (RFC 7422 §2)
   Event event;
   event.kind = kind;
   event.time_s = now_s_;
@@ -247,6 +257,8 @@ net::Result<PortBlocks::Lease, Verdict> Shard::take_port(uint32_t subscriber, ui
 net::Result<PortBlocks::Lease, Verdict> Shard::take_any_port(uint32_t index, uint32_t row) {
   const Subscriber& subscriber = subscribers_[index];
   const uint32_t local = subscriber.local_address;
+  if (const uint32_t block = own_range(index); block != PortBlocks::no_block && blocks_.has_free_port(block, row))
+    return PortBlocks::Lease{local, *blocks_.take_port(block, row, now_s_)};  // first of all (RFC 7422 §2)
   if (const uint32_t block = choose_block(subscriber, row); block != PortBlocks::no_block)
     return PortBlocks::Lease{local, *blocks_.take_port(block, row, now_s_)};
   if (blocks_here(subscriber) >= policy().limits.blocks_per_subscriber_max) return tl::unexpected(Verdict::over_quota);
@@ -257,6 +269,15 @@ net::Result<PortBlocks::Lease, Verdict> Shard::take_any_port(uint32_t index, uin
   return PortBlocks::Lease{local, *port};
 }
 
+// The block number of his fixed range, which becomes his if nobody has it; no_block if he has none.
+uint32_t Shard::own_range(uint32_t index) {
+  const auto fixed = policy().pool.fixed_range_of(subscribers_[index].prefix);
+  if (!fixed) return PortBlocks::no_block;
+  const uint32_t block = policy().pool.local_of(fixed->number) * policy().pool.layout().blocks() + fixed->block;
+  if (blocks_.take_this_block(block, index)) give_block(index, block);
+  return blocks_.owner(block) == index ? block : PortBlocks::no_block;
+}
+
 // One of his blocks with a free port: any but the one idle for longest, which is left to empty, unless there is no
 // other (RFC 7768 §2).
 uint32_t Shard::choose_block(const Subscriber& subscriber, uint32_t row) {
@@ -264,7 +285,7 @@ uint32_t Shard::choose_block(const Subscriber& subscriber, uint32_t row) {
   uint32_t count = 0, idlest = PortBlocks::no_block;
   for (uint8_t i = 0; i < subscriber.block_count; ++i) {
     const uint32_t block = subscriber.blocks[i];
-    if (blocks_.local_address_of(block) != subscriber.local_address) continue;
+    if (blocks_.local_address_of(block) != subscriber.local_address || blocks_.is_fixed(block)) continue;
     if (idlest == PortBlocks::no_block || blocks_.last_lease_s(block) < blocks_.last_lease_s(idlest)) idlest = block;
     if (blocks_.has_free_port(block, row)) usable[count++] = block;
   }
@@ -286,7 +307,9 @@ std::optional<uint32_t> Shard::local_of(net::Ipv4 address) const {
 uint32_t Shard::blocks_here(const Subscriber& subscriber) const {
   uint32_t count = 0;
   for (uint8_t i = 0; i < subscriber.block_count; ++i)
-    if (blocks_.local_address_of(subscriber.blocks[i]) == subscriber.local_address) ++count;
+    if (blocks_.local_address_of(subscriber.blocks[i]) == subscriber.local_address &&
+        !blocks_.is_fixed(subscriber.blocks[i]))
+      ++count;
   return count;
 }
 
@@ -299,7 +322,8 @@ net::Result<PortBlocks::Lease, Verdict> Shard::take_suggested_port(uint32_t inde
   if (block == PortBlocks::no_block || blocks_.is_reserved(row, suggested.port) ||
       !fits({address_of_local(local), suggested.port}, suggested))
     return tl::unexpected(Verdict::not_ours);
-  if (blocks_.owner(block) == PortBlocks::no_owner &&
+  own_range(index);
+  if (blocks_.owner(block) == PortBlocks::no_owner && !blocks_.is_fixed(block) &&
       blocks_here(subscriber) < policy().limits.blocks_per_subscriber_max && blocks_.take_this_block(block, index))
     give_block(index, block);
   if (blocks_.owner(block) != index || !blocks_.take_this_port(block, row, suggested.port))

@@ -190,6 +190,7 @@ class Shard {
     return inbound_.data()[(size_t{local_address} * protocol_rows + row) << 16 | uint16_t{port.number}];
   }
   // Which of his blocks are of the address he gets new ports from.
+  uint32_t own_range(uint32_t subscriber);
   [[nodiscard]] uint32_t choose_block(const Subscriber& subscriber, uint32_t row);
   [[nodiscard]] std::optional<uint32_t> local_of(net::Ipv4 address) const;
   [[nodiscard]] uint32_t blocks_here(const Subscriber& subscriber) const;

@@ -50,8 +50,13 @@ bool Shard::restore_record(MappingIndex index, uint32_t now_s) {
   const uint32_t known = subscribers_.find(key.subscriber);
   const uint32_t owner = blocks_.owner(block);
   const bool is_his = known != 0 && owner == known;
-  const bool may_be_his =
-      owner == PortBlocks::no_owner && (known == 0 || subscribers_[known].block_count < Subscriber::blocks_capacity);
+  const bool is_anothers = blocks_.is_fixed(block) && [&] {
+    const auto fixed = policy().pool.fixed_range_of(key.subscriber);
+    return !fixed || policy().pool.local_of(fixed->number) != lease->local_address ||
+           fixed->block != policy().pool.layout().block_of(lease->port);
+  }();
+  const bool may_be_his = owner == PortBlocks::no_owner && !is_anothers &&
+                          (known == 0 || subscribers_[known].block_count < Subscriber::blocks_capacity);
   if (!is_his && !may_be_his) return false;
   if (blocks_.taken(lease->local_address, *row, lease->port)) return false;
   const uint32_t hash = hash_(key);
