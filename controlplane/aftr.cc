@@ -172,6 +172,7 @@ bool Aftr::round() {
     next_second_ms_ = now + 1'000;
     pcp_->tick();
     watch_gateways();
+    watch_.record_rules(now);
     watch_sweep();
     watch_.look(shards_, *dataplane_, pcp_->server(), now);
   }

@@ -63,13 +63,17 @@ nat::Pool Aftr::next_pool(const Config& config) const {
 }
 
 std::optional<std::string> Aftr::find_pool_error(const Config& config) const {
+  const auto error = [this](const char* text) {
+    return to_text(ConfigError{file_, find_line(file_, "pool", "prefix"), "pool.prefix", text});
+  };
+  if (!config.pool.deterministic_for.empty() && config.pool.prefixes != config_->pool.prefixes)
+    return error("with pool.deterministic-for every subscriber's ports follow from it, so a change needs a restart");
   const nat::Pool pool = next_pool(config);
   const auto has_room = [&](const auto& shard) { return shard->has_room_for(pool); };
   if (std::ranges::all_of(shards_, has_room)) return std::nullopt;
-  return to_text(
-      ConfigError{file_, find_line(file_, "pool", "prefix"), "pool.prefix",
-                  "more addresses, together with those removed since the start, than memory was reserved for; "
-                  "add fewer, or restart portoland"});
+  return error(
+      "more addresses, together with those removed since the start, than memory was reserved for; add fewer, or "
+      "restart portoland");
 }
 
 void Aftr::take_over(std::shared_ptr<const Config> config, std::unique_ptr<LineSink> sink) {

@@ -117,6 +117,9 @@ struct Config {
     uint32_t quarantine_s = 120;           // RFC 6888 REQ-8
     uint32_t quarantine_pcp_tcp_s = 7440;  // RFC 6887 §15
     uint32_t quarantine_ports_max = 0;
+    std::string deterministic_for;  // the subscribers' prefix, IPv6 or IPv4; empty: nobody's ports are fixed
+    uint32_t dynamic_factor = 1;    // RFC 7422 §2
+    std::string reserved_ports;
     bool answer_echo = false;
   } pool;
 
@@ -160,6 +163,9 @@ struct Config {
   [[nodiscard]] bool serves_nat44() const { return !nat44.inside_prefixes.empty(); }
   [[nodiscard]] const std::string& nat44_device() const { return nat44.device.empty() ? access.device : nat44.device; }
 };
+
+// pool.reserved-ports, "5060,6000-6010"; none if it is no such list.
+std::optional<std::vector<PortRange>> parse_ports(std::string_view text);
 
 // dataplane.cores, "2-3,6", as numbers; none if it is no such list or names more CPUs than a machine has.
 std::optional<std::vector<unsigned>> parse_cores(std::string_view text);

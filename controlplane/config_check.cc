@@ -6,6 +6,7 @@
 #include <optional>
 #include <stdexcept>
 
+#include "controlplane/deterministic_settings.h"
 #include "dataplane/net/text.h"
 
 namespace portolan::control {
@@ -266,6 +267,12 @@ void Checker::pool() const {
       fail({"pool", "drain"},
            net::to_text(config_.pool.draining[at]) + " is not in the pool; remove the line, or add it to pool.prefix",
            at);
+  if (!parse_ports(config_.pool.reserved_ports))
+    fail({"pool", "reserved-ports"},
+         '"' + config_.pool.reserved_ports + "\" is not a list of ports; give one like 5060,6000-6010");
+  const bool ranges_good = good({{"pool", "port-range"}, {"pool", "block-size"}, {"pool", "dynamic-factor"}});
+  if (const auto made = deterministic_of(config_); !made && ranges_good)
+    fail({"pool", "deterministic-for"}, made.error());
   uint64_t addresses = 0;
   for (const auto& each : config_.pool.prefixes) addresses += net::size(each);
   if (addresses > pool_addresses_max)

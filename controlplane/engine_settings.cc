@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "controlplane/deterministic_settings.h"
+
 namespace portolan::control {
 
 namespace {
@@ -42,11 +44,15 @@ nat::Policy policy_of(const Config& config) {
   policy.filtering = nat.filtering;
   policy.quarantine_ports_max = share(config.pool.quarantine_ports_max, config.dataplane.workers);
   policy.b4_change_interval_s = config.softwire.b4_change_interval_s;
-  policy.pool = {config.pool.prefixes,
-                 {config.pool.port_range.first, config.pool.port_range.last},
-                 static_cast<uint16_t>(config.pool.block_ports),
-                 config.dataplane.workers,
-                 config.softwire.subscriber_prefix_length};
+  const auto deterministic = deterministic_of(config);
+  if (deterministic && *deterministic)
+    policy.pool = nat::Pool(**deterministic, config.dataplane.workers);
+  else
+    policy.pool = {config.pool.prefixes,
+                   {config.pool.port_range.first, config.pool.port_range.last},
+                   static_cast<uint16_t>(config.pool.block_ports),
+                   config.dataplane.workers,
+                   config.softwire.subscriber_prefix_length};
   if (!config.pool.draining.empty()) policy.pool = policy.pool.successor(config.pool.prefixes, config.pool.draining);
   return policy;
 }
@@ -60,6 +66,8 @@ nat::ShardSettings shard_settings(const Config& config, unsigned worker, const s
   settings.subscriber_prefix_length = static_cast<uint8_t>(config.softwire.subscriber_prefix_length);
   settings.plain_prefix_length = static_cast<uint8_t>(config.nat44.subscriber_prefix_length);
   settings.policy = policy_of(config);
+  for (const auto& ports : parse_ports(config.pool.reserved_ports).value_or(std::vector<PortRange>{}))
+    settings.reserved_ports.push_back({ports.first, ports.last});
   settings.sessions_max = share(config.dataplane.sessions_max, settings.workers);
   settings.sessions_path = state_dir + "/sessions." + std::to_string(worker);
   settings.slab_path = state_dir + "/mappings." + std::to_string(worker);

@@ -408,6 +408,20 @@ std::string_view text_of(Unit unit) {
   return "";
 }
 
+std::optional<std::vector<PortRange>> parse_ports(std::string_view text) {
+  std::vector<PortRange> ports;
+  while (!text.empty()) {
+    const std::string_view part = text.substr(0, text.find(','));
+    text.remove_prefix(std::min(text.size(), part.size() + 1));
+    const size_t dash = part.find('-');
+    const auto first = net::parse_number(part.substr(0, dash));
+    const auto last = dash == part.npos ? first : net::parse_number(part.substr(dash + 1));
+    if (!first || !last || *first > *last || *last > UINT16_MAX) return std::nullopt;
+    ports.push_back({static_cast<uint16_t>(*first), static_cast<uint16_t>(*last)});
+  }
+  return ports;
+}
+
 std::optional<std::vector<unsigned>> parse_cores(std::string_view text) {
   constexpr uint64_t cpus_max = 4096;
   std::vector<unsigned> cores;

@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "controlplane/deterministic_settings.h"
 #include "controlplane/record_view.h"
 #include "controlplane/resources.h"
 #include "dataplane/nat/audit.h"
@@ -94,6 +95,15 @@ void Watch::count_lost(const Shards& shards) {
   for (const auto& shard : shards) lost += shard->events_lost();
   const uint64_t more = lost - std::exchange(shards_lost_, lost);
   if (events_) events_->add_lost(more, std::chrono::system_clock::now());
+}
+
+void Watch::record_rules(uint64_t now_ms) {
+  constexpr uint64_t day_ms = 86'400'000;
+  if (!events_ || now_ms < rules_at_ms_) return;
+  rules_at_ms_ = now_ms + day_ms;
+  if (const auto rules = deterministic_of(*config_); rules && *rules)
+    events_->add("deterministic-ranges", record_of(**rules, config_->pool.reserved_ports),
+                 std::chrono::system_clock::now());
 }
 
 void Watch::record_restored(const Shards& shards) {

@@ -38,6 +38,8 @@ class Watch {
   static net::Result<std::unique_ptr<LineSink>, std::string> opened_sink(const Config& config);
   // One record for every block that is held already: after a start the log alone must tell who has what.
   void record_restored(const Shards& shards);
+  // Once at the start and once a day: whose ports are fixed (RFC 7422 §3).
+  void record_rules(uint64_t now_ms);
 
   // A few of the shards' events; returns how many there were.
   size_t drain(const Shards& shards, uint32_t shard_now_s, uint64_t now_ms);
@@ -66,6 +68,7 @@ class Watch {
   Exhaustion exhaustion_;
   std::shared_ptr<const Config> config_;
   std::unique_ptr<EventLog> events_;
+  uint64_t rules_at_ms_ = 0;  // when they are recorded next
   uint64_t shards_lost_ = 0;  // events, as far as counted
   std::vector<std::string> faults_;
 };

@@ -52,7 +52,12 @@ bool holds(const nat::Shard& shard, const nat::Subscriber& subscriber, net::Endp
 Fields nobody(const Aftr& aftr, const OutsideEndpoint& asked, const std::string& block_of) {
   const bool in_pool = aftr.snapshot().policy.pool.number_of(asked.endpoint.address).has_value();
   Fields fields = {{"state", std::string(in_pool ? "nobody" : "not in the pool")}};
-  if (in_pool) fields.emplace_back("block_of", block_of.empty() ? Cell{} : Cell{block_of});
+  if (!in_pool) return fields;
+  fields.emplace_back("block_of", block_of.empty() ? Cell{} : Cell{block_of});
+  if (const auto* rules = aftr.snapshot().policy.pool.deterministic()) {  // without a log (RFC 7422 §2)
+    const auto subscriber = rules->subscriber_of(asked.endpoint.address, asked.endpoint.port);
+    fields.emplace_back("range_of", subscriber ? Cell{subscriber_text(aftr, *subscriber)} : Cell{});
+  }
   return fields;
 }
 
@@ -89,12 +94,32 @@ Reply who(const Aftr& aftr, const Request& request) {
   return reply;
 }
 
+// The other way: whose range is where, by the configuration alone.
+Reply show_range(const Aftr& aftr, const Request& request) {
+  const auto* rules = aftr.snapshot().policy.pool.deterministic();
+  if (rules == nullptr)
+    return error_reply(Code::bad_argument, "nobody's ports are fixed: pool.deterministic-for is not set");
+  if (request.args.size() != 1) return error_reply(Code::bad_argument, "show range wants one SUBSCRIBER");
+  const auto subscriber = parse_subscriber(aftr, request.args[0]);
+  if (!subscriber) return bad_subscriber(request.args[0]);
+  const auto range = rules->range_of(*subscriber);
+  if (!range)
+    return error_reply(Code::bad_argument, subscriber_text(aftr, *subscriber) + " is not of pool.deterministic-for");
+  return record_reply(request, {{"subscriber", subscriber_text(aftr, *subscriber)},
+                                {"outside_address", to_text(range->address)},
+                                {"first_port", uint64_t{range->ports.low}},
+                                {"last_port", uint64_t{range->ports.high}}});
+}
+
 }  // namespace
 
 void add_who_command(CommandTable& table, const Aftr& aftr) {
   table.add({"who", "ADDRESS:PORT tcp|udp|icmp", Access::view,
              [&aftr](const Request& request) { return who(aftr, request); },
              "Who has an outside port now, or nobody and whose block it lies in."});
+  table.add({"show range", "SUBSCRIBER", Access::view,
+             [&aftr](const Request& request) { return show_range(aftr, request); },
+             "The outside address and ports that are a subscriber's by pool.deterministic-for."});
 }
 
 }  // namespace portolan::control

@@ -186,5 +186,22 @@ class Operator(crafted.LabTest):
             each.close()
 
 
+
+class Deterministic(crafted.LabTest):
+    lab_options = {"extra_config": "[pool]\ndeterministic-for = 2001:db8:b::/48\n"}
+
+    # Both directions of the mapping by the configuration alone agree with what packets get.
+    def test_LOG_006_LOG_010_whose_ports_follow_from_who_he_is(self):
+        for b4, subscriber in ((B3, SUBSCRIBER), (B4, OTHER)):
+            address, port = self.open_udp(b4)
+            his = self.lab.ctl_json(f"show range {subscriber}")
+            self.assertEqual(his["outside_address"], address)
+            self.assertIn(port, range(his["first_port"], his["last_port"] + 1))
+            unused = his["first_port"] if port != his["first_port"] else his["last_port"]
+            self.assertEqual(self.lab.ctl_json(f"who {address}:{unused} udp")["range_of"], subscriber)
+        with self.assertRaises(labs.LabError):
+            self.lab.ctl("show range 2001:db8:c::/56")
+
+
 if __name__ == "__main__":
     crafted.main()

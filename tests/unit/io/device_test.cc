@@ -12,7 +12,7 @@ TEST(Device, virtual_device_is_taken_apart) {
   EXPECT_EQ(device->name, "net_af_packet0");
   EXPECT_EQ(device->driver, "net_af_packet");
   EXPECT_EQ(device->interface, "acc0");
-  EXPECT_EQ(device->devargs, "net_af_packet0,iface=acc0,qpairs=2");
+  EXPECT_EQ(device->devargs, "net_af_packet0,iface=acc0,qpairs=2,blocksz=299008,framesz=9344");
   EXPECT_TRUE(device->is_virtual);
 }
 
