@@ -186,6 +186,24 @@ class Operator(crafted.LabTest):
             each.close()
 
 
+class Restarts(crafted.LabTest):
+    # After a kill, with whatever number of workers, every mapping is found from both sides.
+    def test_CGN_015_another_number_of_workers_keeps_every_mapping(self):
+        b4s = [f"2001:db8:b:{subscriber:x}00::1" for subscriber in range(0x10, 0x1a)]
+        outside = {b4: self.open_udp(b4) for b4 in b4s}
+        configured = self.lab.workers
+        for workers in (3, 1, 2, configured):
+            self.lab.processes["portoland"].stop(signal.SIGKILL)
+            self.lab.workers = workers
+            self.lab.start_aftr()
+            for b4, (address, port) in outside.items():
+                got = self.down(IP(src=REMOTE, dst=address) / UDP(sport=53, dport=port) / Raw(b4.encode()))
+                self.assertEqual((got.dst, bytes(got).endswith(b4.encode())), (b4, True))
+                self.access.send(encapsulated(self.udp(), b4))
+                out = self.internet.receive(lambda packet: UDP in packet)  # not the error about a B4 that is not there
+                self.assertEqual((out[IP].src, out[UDP].sport), (address, port))
+            self.assertEqual(self.lab.ctl_json("check")["faults"], 0)
+
 
 class Deterministic(crafted.LabTest):
     lab_options = {"extra_config": "[pool]\ndeterministic-for = 2001:db8:b::/48\n"}
