@@ -408,32 +408,41 @@ std::string_view text_of(Unit unit) {
   return "";
 }
 
-std::optional<std::vector<PortRange>> parse_ports(std::string_view text) {
-  std::vector<PortRange> ports;
+namespace {
+
+// "2-3,6" as pairs of first and last; none if it is no such list or a number exceeds `max`.
+std::optional<std::vector<std::pair<uint64_t, uint64_t>>> parse_ranges(std::string_view text, uint64_t max) {
+  std::vector<std::pair<uint64_t, uint64_t>> ranges;
   while (!text.empty()) {
     const std::string_view part = text.substr(0, text.find(','));
     text.remove_prefix(std::min(text.size(), part.size() + 1));
     const size_t dash = part.find('-');
     const auto first = net::parse_number(part.substr(0, dash));
     const auto last = dash == part.npos ? first : net::parse_number(part.substr(dash + 1));
-    if (!first || !last || *first > *last || *last > UINT16_MAX) return std::nullopt;
-    ports.push_back({static_cast<uint16_t>(*first), static_cast<uint16_t>(*last)});
+    if (!first || !last || *first > *last || *last > max) return std::nullopt;
+    ranges.emplace_back(*first, *last);
   }
+  return ranges;
+}
+
+}  // namespace
+
+std::optional<std::vector<PortRange>> parse_ports(std::string_view text) {
+  const auto ranges = parse_ranges(text, UINT16_MAX);
+  if (!ranges) return std::nullopt;
+  std::vector<PortRange> ports;
+  for (const auto& [first, last] : *ranges)
+    ports.push_back({static_cast<uint16_t>(first), static_cast<uint16_t>(last)});
   return ports;
 }
 
 std::optional<std::vector<unsigned>> parse_cores(std::string_view text) {
   constexpr uint64_t cpus_max = 4096;
+  const auto ranges = parse_ranges(text, cpus_max - 1);
+  if (!ranges) return std::nullopt;
   std::vector<unsigned> cores;
-  while (!text.empty()) {
-    const std::string_view part = text.substr(0, text.find(','));
-    text.remove_prefix(std::min(text.size(), part.size() + 1));
-    const size_t dash = part.find('-');
-    const auto first = net::parse_number(part.substr(0, dash));
-    const auto last = dash == part.npos ? first : net::parse_number(part.substr(dash + 1));
-    if (!first || !last || *first > *last || *last >= cpus_max) return std::nullopt;
-    for (uint64_t core = *first; core <= *last; ++core) cores.push_back(static_cast<unsigned>(core));
-  }
+  for (const auto& [first, last] : *ranges)
+    for (uint64_t core = first; core <= last; ++core) cores.push_back(static_cast<unsigned>(core));
   return cores;
 }
 

@@ -135,18 +135,4 @@ void PortBlocks::release_port(uint32_t block, uint32_t row, net::Port port) {
   --blocks_[block].used;
 }
 
-bool PortBlocks::take_single(uint32_t local_address, uint32_t row, net::Port port) {
-  if (taken(local_address, row, port)) return false;
-  bits(local_address, row)[port.number / 64U] |= uint64_t{1} << (port.number % 64U);
-  const uint32_t block = block_of(local_address, port);
-  if (block != no_block && !is_reserved(row, port)) ++blocks_[block].row_used[row];
-  return true;
-}
-
-void PortBlocks::release_single(uint32_t local_address, uint32_t row, net::Port port) {
-  bits(local_address, row)[port.number / 64U] &= ~(uint64_t{1} << (port.number % 64U));
-  const uint32_t block = block_of(local_address, port);
-  if (block != no_block && !is_reserved(row, port)) --blocks_[block].row_used[row];
-}
-
 }  // namespace portolan::nat

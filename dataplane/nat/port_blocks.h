@@ -121,17 +121,13 @@ class PortBlocks {
   }
   [[nodiscard]] uint32_t ports_used(uint32_t block) const { return blocks_[block].used; }
 
-  // A port outside all blocks' books, for a mapping the configuration made: in a block it counts as reserved.
-  bool take_single(uint32_t local_address, uint32_t row, net::Port port);
-  void release_single(uint32_t local_address, uint32_t row, net::Port port);
-
  private:
   static constexpr uint32_t words_per_row = 65536 / 64;
   using Ports = std::array<uint64_t, words_per_row>;
   struct Block {
     uint32_t owner;
     uint32_t used;                                 // ports leased, all protocols
-    std::array<uint16_t, protocol_rows> row_used;  // leased, and singles
+    std::array<uint16_t, protocol_rows> row_used;  // leased
     uint16_t zero;
     uint32_t last_lease_s;
   };

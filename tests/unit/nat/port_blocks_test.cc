@@ -177,21 +177,6 @@ TEST(PortBlocks, a_draining_address_is_chosen_no_more) {
   EXPECT_EQ(blocks.choose_address(), 0U);
 }
 
-TEST(PortBlocks, a_single_port_is_in_no_blocks_books) {
-  Blocks blocks(1, {1024, 1087}, 64);
-  ASSERT_TRUE(blocks.take_single(0, tcp, {1050}));
-  ASSERT_TRUE(blocks.take_single(0, tcp, {80}));
-  EXPECT_FALSE(blocks.take_single(0, tcp, {80}));
-  const uint32_t block = blocks.take_block(0, somebody);
-  std::set<uint16_t> seen;
-  while (const auto port = blocks.take_port(block, tcp)) seen.insert(port->number);
-  EXPECT_EQ(seen.size(), 63U);
-  EXPECT_FALSE(seen.contains(1050));
-  EXPECT_EQ(blocks.ports_used(block), 63U);
-  blocks.release_single(0, tcp, {1050});
-  EXPECT_EQ(blocks.take_port(block, tcp)->number, 1050);
-}
-
 TEST(PortBlocks, no_block_of_ours) {
   const Blocks blocks(1, {1024, 1151}, 64);
   for (const int port : {0, 1023, 1152, 65535})
