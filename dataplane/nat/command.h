@@ -2,6 +2,7 @@
 // on the worker's bounded ring, are applied between bursts, and answered on another ring.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <type_traits>
 
@@ -20,12 +21,32 @@ struct OutboundKey {
 };
 static_assert(sizeof(OutboundKey) == 24 && std::has_unique_object_representations_v<OutboundKey>);
 
+// Who may send in through a mapping: an IPv4 prefix and a port of theirs, 0: any (RFC 6887 §13.3).
+struct RemoteFilter {
+  net::Ipv4Prefix from;
+  net::Port port;
+  [[nodiscard]] bool fits(net::Endpoint remote) const {
+    return contains(from, remote.address) && (port == net::Port{} || port == remote.port);
+  }
+  friend bool operator==(const RemoteFilter&, const RemoteFilter&) = default;
+};
+
+struct FilterList {
+  static constexpr size_t capacity = 16;
+  std::array<RemoteFilter, capacity> filters{};
+  uint8_t count = 0;  // 0: no list, everybody
+  friend bool operator==(const FilterList&, const FilterList&) = default;
+};
+
 struct Command {
   enum class Verb : uint8_t {
-    open_explicit,     // key, b4, suggested, exact, lifetime_s: make or renew a PCP mapping (RFC 6887 §11.3)
-    end_explicit,      // key: its explicit life ends; implicit traffic may keep it alive (RFC 6887 §15)
-    end_mapping,       // key: ends now, whatever it is
+    open_explicit,  // key, b4, suggested, exact, lifetime_s, pinned_s, let_in: make or renew a mapping (RFC 6887 §11.3)
+    open_outbound,  // the same, and remote: as if the inside had sent him a packet; lives lifetime_s at least (§12.3)
+    end_explicit,   // key, pinned_s, let_in: its explicit life ends; implicit traffic may keep it alive (§15)
+    unpin,          // key, pinned_s, let_in: what else than explicit life keeps it, and whom it lets in, from now on
+    end_mapping,    // key: ends now, whatever it is
     clear_subscriber,  // key.subscriber: all of his mappings end now (RFC 7785 §4(6))
+    tell_address,      // key.subscriber: which outside address new mappings of his get
     audit,             // begins an audit, unless one is under way; ShardCounters::audits_done says when it is over
   };
   uint64_t ticket = 0;
@@ -35,7 +56,10 @@ struct Command {
   OutboundKey key;
   net::Ipv6 b4;
   net::Endpoint suggested;  // zero address, zero port: any
+  net::Endpoint remote;
   uint32_t lifetime_s = 0;
+  uint32_t pinned_s = 0;  // from now, whatever becomes of the explicit life
+  FilterList let_in;      // alone, if the mapping is explicit; else besides those whom the policy lets in
 };
 
 // A suggestion's zero address and zero port each mean "any" (RFC 6887 §11.1).
@@ -48,8 +72,8 @@ struct CommandResult {
   enum class Status : uint8_t { done, table_full, pool_exhausted, over_quota, not_available, not_explicit, unknown };
   uint64_t ticket = 0;
   Status status{};
-  net::Endpoint outside;    // open_explicit, done
-  uint32_t lifetime_s = 0;  // open_explicit: granted; end_explicit: what traffic keeps it for, 0 = gone
+  net::Endpoint outside;    // open_*: done; tell_address
+  uint32_t lifetime_s = 0;  // open_*: how long it lives at least; end_explicit: what keeps it yet, 0 = gone
   uint32_t ended = 0;       // mappings ended
 };
 

@@ -26,12 +26,13 @@ enum class TcpState : uint8_t {  // RFC 7857 Fig. 1, of the connection with the 
 struct alignas(64) Mapping {
   // Flags. A record with none of in_use and held is free.
   static constexpr uint8_t in_use = 1;
-  static constexpr uint8_t explicit_life = 2;  // made or renewed by PCP: lives until `expiry` at least
+  static constexpr uint8_t explicit_life = 2;  // a MAP of PCP: open to the outside until `expiry_s`
   static constexpr uint8_t implicit_life = 4;  // outbound traffic was seen: lives its idle time
   static constexpr uint8_t held = 8;           // ended; the port rests until `expiry` (RFC 6888 REQ-8)
   static constexpr uint8_t many_remotes = 16;  // they are in the session table; first_remote and tcp_state are unused
   static constexpr uint8_t plain = 32;         // NAT44: no softwire; `b4` is the inside address, IPv4-mapped
   static constexpr uint8_t untracked = 64;     // TCP with a remote that found no session: never shortened by any
+  static constexpr uint8_t listed = 128;       // who may send in is in the filter table
 
   net::Ipv6 b4;  // last seen, for the way back
   net::Ipv4 inside_address;
@@ -45,7 +46,7 @@ struct alignas(64) Mapping {
   uint16_t address_delta = 0;   // ones-complement: add to a checksum's sum to go inside -> outside, address only
   uint16_t endpoint_delta = 0;  // the same, address and port
   uint32_t last_seen_s = 0;     // of outbound traffic
-  uint32_t expiry_s = 0;        // explicit, now or before: end of its lifetime; held: end of the hold
+  uint32_t expiry_s = 0;        // PCP's, now or before: lives until then at least; held: end of the hold
   uint32_t subscriber = 0;      // index in the shard's subscriber table
   MappingIndex wheel_next = null_mapping, wheel_previous = null_mapping;
   net::Endpoint first_remote;

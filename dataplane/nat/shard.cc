@@ -40,6 +40,7 @@ Shard::Shard(ShardSettings settings, Slab slab, SessionSlab sessions, uint32_t n
       policy_(&settings_.policy),
       slab_(std::move(slab)),
       sessions_(std::move(sessions), slab_.capacity(), hash_),
+      filters_(std::min(settings_.filtered_max, settings_.mappings_max), hash_),
       subscribers_(settings_.subscribers_max, hash_),
       addresses_max_(std::max(
           settings_.addresses_max != 0 ? settings_.addresses_max : 2 * policy().pool.local_count(settings_.worker),

@@ -16,6 +16,7 @@
 #include "dataplane/nat/command.h"
 #include "dataplane/nat/counter.h"
 #include "dataplane/nat/event.h"
+#include "dataplane/nat/filter_table.h"
 #include "dataplane/nat/hash.h"
 #include "dataplane/nat/mapping.h"
 #include "dataplane/nat/policy.h"
@@ -40,6 +41,7 @@ struct ShardSettings {
   std::vector<PortRange> reserved_ports;  // never leased
   Policy policy;                          // at start; see Shard::use()
   uint32_t sessions_max = 100'000;        // of this shard
+  uint32_t filtered_max = 16'384;         // mappings with filters of their own
   std::string slab_path;                  // empty: memory of this process only
   std::string sessions_path;              // the same
 };
@@ -177,7 +179,9 @@ class Shard {
   void restore_sessions(uint32_t now_s);
   void restore_b4s();
   CommandResult open_explicit(const Command& command, uint32_t now_s);
+  CommandResult open_outbound(const Command& command, uint32_t now_s);
   CommandResult end_explicit(const Command& command, uint32_t now_s);
+  CommandResult unpin(const Command& command, uint32_t now_s);
   uint32_t clear_subscriber(const net::Ipv6& prefix, uint32_t now_s);
   [[nodiscard]] OutboundKey key_of(const Mapping& mapping) const;
   [[nodiscard]] unsigned prefix_length(bool plain) const {
@@ -221,6 +225,12 @@ class Shard {
   void count_sessions(uint32_t subscriber, int all, int inbound);
   void sweep_sessions(uint32_t budget);
 
+  // shard_filters.cc
+  bool let_in(MappingIndex index, const FilterList& filters);
+  void forget_list(MappingIndex index);
+  [[nodiscard]] bool is_listed(MappingIndex index, net::Endpoint remote) const;
+  [[nodiscard]] bool is_shut_to(MappingIndex index, net::Endpoint remote) const;
+
   // shard_limits.cc
   std::optional<Verdict> move_mapping(MappingIndex index, const net::Ipv6& b4, uint8_t softwire);
   std::optional<Verdict> follow_b4(uint32_t subscriber, const net::Ipv6& b4, uint8_t softwire);
@@ -243,6 +253,7 @@ class Shard {
   Hasher hash_;
   Slab slab_;
   SessionTable sessions_;
+  FilterTable filters_;
   SubscriberTable subscribers_;
   uint32_t addresses_max_, addresses_known_ = 0;  // local
   PortBlocks blocks_;

@@ -1,5 +1,8 @@
 // What other threads may ask of a shard (command.h), carried out between bursts.
+#include <algorithm>
+
 #include "dataplane/nat/shard.h"
+#include "dataplane/net/wire.h"
 
 namespace portolan::nat {
 
@@ -20,6 +23,12 @@ CommandResult::Status status_of(Verdict verdict) {
   }
 }
 
+// One second more than asked, as in implicit_due_s(): never shorter.
+uint32_t expiry_after(uint32_t lifetime_s, uint32_t now_s) {
+  return lifetime_s >= ~uint32_t{0} - now_s ? ~uint32_t{0} : now_s + lifetime_s + 1;
+}
+uint32_t left_s(uint32_t due_s, uint32_t now_s) { return due_s > now_s + 1 ? due_s - now_s - 1 : 0; }
+
 }  // namespace
 
 CommandResult Shard::execute(const Command& command, uint32_t now_s) {
@@ -27,8 +36,17 @@ CommandResult Shard::execute(const Command& command, uint32_t now_s) {
   switch (command.verb) {
     case Command::Verb::open_explicit:
       return open_explicit(command, now_s);
+    case Command::Verb::open_outbound:
+      return open_outbound(command, now_s);
     case Command::Verb::end_explicit:
       return end_explicit(command, now_s);
+    case Command::Verb::unpin:
+      return unpin(command, now_s);
+    case Command::Verb::tell_address: {
+      const uint32_t subscriber = subscribers_.find(command.key.subscriber);
+      if (subscriber == 0) return {command.ticket, Status::unknown, {}, 0, 0};
+      return {command.ticket, Status::done, {address_of_local(subscribers_[subscriber].local_address), {}}, 0, 0};
+    }
     case Command::Verb::end_mapping: {
       const MappingIndex index = find(command.key, hash_(command.key));
       if (index == null_mapping) return {command.ticket, Status::unknown, {}, 0, 0};
@@ -51,20 +69,23 @@ CommandResult Shard::execute(const Command& command, uint32_t now_s) {
   return {command.ticket, Status::unknown, {}, 0, 0};
 }
 
+// A lifetime is never shorter than what traffic keeps the mapping for (RFC 6887 §15).
 CommandResult Shard::open_explicit(const Command& command, uint32_t now_s) {
   using Status = CommandResult::Status;
   const uint32_t hash = hash_(command.key);
-  const uint32_t expiry_s = now_s + command.lifetime_s + 1;  // as in implicit_due_s: never shorter
-  if (const MappingIndex known = find(command.key, hash); known != null_mapping) {
+  const MappingIndex known = find(command.key, hash);
+  if (known != null_mapping) {
     const net::Endpoint outside = slab_[known].outside();
     if (command.exact && !fits(outside, command.suggested))
       return {command.ticket, Status::not_available, outside, 0, 0};
     if (slab_[known].b4 != command.b4)
       if (const auto refused = move_mapping(known, command.b4, command.softwire))
         return {command.ticket, status_of(*refused), outside, 0, 0};
-    set_life(known, Mapping::explicit_life, 0, expiry_s);
+    if (!let_in(known, command.let_in)) return {command.ticket, Status::table_full, outside, 0, 0};
+    const uint32_t lifetime_s = std::max(command.lifetime_s, left_s(implicit_due_s(slab_[known]), now_s));
+    set_life(known, Mapping::explicit_life, 0, expiry_after(std::max(lifetime_s, command.pinned_s), now_s));
     relink(known);
-    return {command.ticket, Status::done, outside, command.lifetime_s, 0};
+    return {command.ticket, Status::done, outside, lifetime_s, 0};
   }
   Wanted wanted;
   wanted.b4 = command.b4;
@@ -72,11 +93,50 @@ CommandResult Shard::open_explicit(const Command& command, uint32_t now_s) {
   wanted.life = Mapping::explicit_life;
   wanted.suggested = command.suggested;
   wanted.exact = command.exact;
-  wanted.expiry_s = expiry_s;
+  wanted.expiry_s = expiry_after(std::max(command.lifetime_s, command.pinned_s), now_s);
   const auto made = make(command.key, hash, wanted, now_s);
   if (!made) return {command.ticket, status_of(made.error()), {}, 0, 0};
+  const net::Endpoint outside = slab_[*made].outside();
+  if (!let_in(*made, command.let_in)) {
+    end(*made, now_s);
+    return {command.ticket, Status::table_full, {}, 0, 0};
+  }
   counters_.opened_explicit.add();
-  return {command.ticket, Status::done, slab_[*made].outside(), command.lifetime_s, 0};
+  return {command.ticket, Status::done, outside, command.lifetime_s, 0};
+}
+
+// What a packet of the inside to the remote would do, a SYN if it is TCP, and then a life that needs no more of them.
+CommandResult Shard::open_outbound(const Command& command, uint32_t now_s) {
+  using Status = CommandResult::Status;
+  const uint32_t hash = hash_(command.key);
+  MappingIndex index = find(command.key, hash);
+  if (index == null_mapping) {
+    Wanted wanted;
+    wanted.b4 = command.b4;
+    wanted.softwire = command.softwire;
+    wanted.life = Mapping::implicit_life;
+    wanted.remote = command.remote;
+    wanted.suggested = command.suggested;
+    wanted.exact = command.exact;
+    const auto made = make(command.key, hash, wanted, now_s);
+    if (!made) return {command.ticket, status_of(made.error()), {}, 0, 0};
+    index = *made;
+    counters_.opened_explicit.add();
+  }
+  const bool is_known = !slab_[index].has(Mapping::many_remotes)
+                            ? slab_[index].first_remote == command.remote && slab_[index].tcp_state != TcpState::none
+                            : live_session(index, command.remote) != null_session;
+  const uint8_t tcp_flags = command.key.protocol == net::Protocol::tcp ? net::tcp_syn : uint8_t{0};
+  if (!is_known)
+    if (const auto refused = admit_outbound(index, command.b4, command.softwire, command.remote, tcp_flags, now_s))
+      return {command.ticket, status_of(*refused), slab_[index].outside(), 0, 0};
+  const bool keeps_list = slab_[index].has(Mapping::explicit_life) && command.let_in.count == 0;
+  if (!keeps_list && !let_in(index, command.let_in))
+    return {command.ticket, Status::table_full, slab_[index].outside(), 0, 0};
+  const uint32_t expiry_s = command.lifetime_s == 0 ? 0 : expiry_after(command.lifetime_s, now_s);
+  set_life(index, 0, 0, std::max(slab_[index].expiry_s, expiry_s));
+  relink(index);
+  return {command.ticket, Status::done, slab_[index].outside(), left_s(due_s(slab_[index]), now_s), 0};
 }
 
 CommandResult Shard::end_explicit(const Command& command, uint32_t now_s) {
@@ -87,13 +147,26 @@ CommandResult Shard::end_explicit(const Command& command, uint32_t now_s) {
   if (!slab_[index].has(Mapping::explicit_life)) return {command.ticket, Status::not_explicit, outside, 0, 0};
   // RFC 6887 §15: a delete may not end a mapping sooner than its outbound traffic would have.
   const uint32_t implicit_due = implicit_due_s(slab_[index]);
-  if (implicit_due > now_s) {
-    set_flags(index, 0, Mapping::explicit_life);
-    relink(index);
-    return {command.ticket, Status::done, outside, implicit_due - now_s, 0};
+  if (implicit_due <= now_s && command.pinned_s == 0) {
+    end(index, now_s);
+    return {command.ticket, Status::done, outside, 0, 1};
   }
-  end(index, now_s);
-  return {command.ticket, Status::done, outside, 0, 1};
+  let_in(index, command.let_in);  // one list for another, or less: there is room
+  set_life(index, 0, Mapping::explicit_life, command.pinned_s == 0 ? now_s : expiry_after(command.pinned_s, now_s));
+  relink(index);
+  return {command.ticket, Status::done, outside, implicit_due > now_s ? implicit_due - now_s : 0, 0};
+}
+
+CommandResult Shard::unpin(const Command& command, uint32_t now_s) {
+  using Status = CommandResult::Status;
+  const MappingIndex index = find(command.key, hash_(command.key));
+  if (index == null_mapping) return {command.ticket, Status::unknown, {}, 0, 0};
+  const bool is_explicit = slab_[index].has(Mapping::explicit_life);
+  const uint32_t expiry_s = command.pinned_s == 0 ? now_s : expiry_after(command.pinned_s, now_s);
+  if (!is_explicit) let_in(index, command.let_in);
+  set_life(index, 0, 0, is_explicit ? std::max(expiry_s, slab_[index].expiry_s) : expiry_s);
+  relink(index);
+  return {command.ticket, Status::done, slab_[index].outside(), left_s(due_s(slab_[index]), now_s), 0};
 }
 
 uint32_t Shard::clear_subscriber(const net::Ipv6& prefix, uint32_t now_s) {

@@ -39,8 +39,7 @@ uint32_t Shard::implicit_due_s(const Mapping& mapping) const {
 
 uint32_t Shard::due_s(const Mapping& mapping) const {
   if (mapping.has(Mapping::held)) return mapping.expiry_s;
-  const uint32_t explicit_due_s = mapping.has(Mapping::explicit_life) ? mapping.expiry_s : 0;
-  return std::max(explicit_due_s, implicit_due_s(mapping));
+  return std::max(mapping.expiry_s, implicit_due_s(mapping));
 }
 
 void Shard::relink(MappingIndex index) {
@@ -82,6 +81,7 @@ uint32_t Shard::rest_s(const Mapping& mapping) const {
 // wheel.
 void Shard::end(MappingIndex index, uint32_t now_s) {
   end_sessions(index);
+  forget_list(index);
   Mapping mapping = slab_[index];
   Subscriber subscriber = subscribers_[mapping.subscriber];
   --subscriber.live;
@@ -129,7 +129,10 @@ uint32_t Shard::expire(uint32_t now_s, uint32_t budget) {
     const Mapping& mapping = slab_[index];
     const uint32_t due = due_s(mapping);
     if (due > now_s) {
-      if (mapping.has(Mapping::explicit_life) && mapping.expiry_s <= now_s) set_flags(index, 0, Mapping::explicit_life);
+      if (mapping.has(Mapping::explicit_life) && mapping.expiry_s <= now_s) {
+        forget_list(index);
+        set_flags(index, 0, Mapping::explicit_life);
+      }
       wheel_.link(index, due);
     } else if (mapping.has(Mapping::held)) {
       release(mapping);

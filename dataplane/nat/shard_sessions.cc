@@ -42,9 +42,10 @@ std::optional<Verdict> Shard::admit_inbound(MappingIndex index, net::Endpoint re
                                             uint32_t now_s) {
   now_s_ = now_s;
   const Mapping& mapping = slab_[index];
-  if (mapping.first_remote == remote && !mapping.has(Mapping::many_remotes)) {
+  constexpr uint8_t not_simple = Mapping::many_remotes | Mapping::listed;
+  if (mapping.first_remote == remote && !mapping.has(not_simple)) {
     advance_tcp(index, false, tcp_flags);
-  } else if (mapping.has(Mapping::many_remotes) || policy().knows_remotes()) {
+  } else if (mapping.has(not_simple) || policy().knows_remotes()) {
     if (const auto refused = admit_from_other_remote(index, remote, tcp_flags)) return refused;
   }
   if (policy().timeouts.udp_inbound_refresh && mapping.protocol == net::Protocol::udp && mapping.last_seen_s != now_s)
@@ -61,6 +62,7 @@ std::optional<Verdict> Shard::admit_outbound_error(MappingIndex index, const net
 
 std::optional<Verdict> Shard::admit_inbound_error(MappingIndex index, net::Endpoint remote, uint32_t now_s) {
   now_s_ = now_s;
+  if (slab_[index].has(Mapping::listed) && is_shut_to(index, remote)) return Verdict::filtered;
   const bool passes = slab_[index].first_remote == remote || !is_filtered(slab_[index]) || lets_in(index, remote);
   return passes ? std::nullopt : std::optional(Verdict::filtered);
 }
@@ -104,6 +106,13 @@ std::optional<Verdict> Shard::admit_to_other_remote(MappingIndex index, net::End
 
 // A stranger's packet opens a session only where sessions are limited: else nobody outside may fill the table.
 std::optional<Verdict> Shard::admit_from_other_remote(MappingIndex index, net::Endpoint remote, uint8_t tcp_flags) {
+  if (slab_[index].has(Mapping::listed)) {
+    if (is_shut_to(index, remote)) return Verdict::filtered;
+    if (slab_[index].first_remote == remote && !slab_[index].has(Mapping::many_remotes)) {
+      advance_tcp(index, false, tcp_flags);
+      return std::nullopt;
+    }
+  }
   if (const SessionIndex known = live_session(index, remote); known != null_session) {
     advance_session(known, false, tcp_flags);
     return std::nullopt;
@@ -130,6 +139,7 @@ net::Endpoint Shard::session_remote(const Mapping& mapping, net::Endpoint remote
 
 bool Shard::lets_in(MappingIndex index, net::Endpoint remote) const {
   const Mapping& mapping = slab_[index];
+  if (mapping.has(Mapping::listed) && is_listed(index, remote)) return true;
   if (!mapping.has(Mapping::many_remotes))
     return mapping.first_remote == remote ||
            (policy().filtering == Filtering::address_dependent && mapping.first_remote.address == remote.address);

@@ -293,7 +293,7 @@ class Run {
     configure(settings, words);
     network_.use(settings.snapshot);
   }
-  // "pcp B4 A:PORT PROTOCOL LIFETIME $a:$p": an explicit mapping, as the PCP server asks for it.
+  // "pcp B4 A:PORT PROTOCOL LIFETIME $a:$p [from PREFIX]": an explicit mapping, as the PCP server asks for it.
   void pcp(const Words& words) {
     nat::Command command;
     command.verb = number(words.at(4)) > 0 ? nat::Command::Verb::open_explicit : nat::Command::Verb::end_explicit;
@@ -303,6 +303,7 @@ class Run {
     command.key = {plain ? command.b4 : subscriber_of(Side::access, command.b4), inside.address, inside.port,
                    words.at(3) == "tcp" ? net::Protocol::tcp : net::Protocol::udp, 0};
     command.lifetime_s = number(words.at(4));
+    if (words.size() > 7) command.let_in = {{nat::RemoteFilter{net::parse_ipv4_prefix(words[7]).value(), {}}}, 1};
     const bool asks = words.size() > 5 && words[5][0] != '$';
     if (asks) command.suggested = net::parse_endpoint(words[5]).value();
     const auto result = network_.execute(command, now_s_);
