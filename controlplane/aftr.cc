@@ -88,6 +88,7 @@ net::Result<void, StartError> Aftr::start_all() {
   watch_.record_restored(shards_);
   say_what_was_restored();
 
+  if (auto feeding = start_feed(); !feeding) return feeding;
   auto dataplane = io::Dataplane::open(dataplane_settings(*config_, watch_.voice().say));
   if (!dataplane) return tl::unexpected(dataplane_error(*config_, dataplane.error()));
   dataplane_ = std::move(*dataplane);
@@ -113,6 +114,17 @@ net::Result<void, StartError> Aftr::start_watch() {
   auto sink = Watch::opened_sink(*config_);
   if (!sink) return tl::unexpected(StartError{"log.events-target", sink.error()});
   watch_.use(config_, std::move(*sink));
+  return {};
+}
+
+net::Result<void, StartError> Aftr::start_feed() {
+  const auto settings = feed_of(*config_);
+  if (!settings) return {};
+  feed_ = std::make_unique<Feed>(config_->softwire.subscriber_prefix_length, config_->nat44.subscriber_prefix_length);
+  auto server = FeedServer::start(feed_->mappings, *settings,
+                                  [say = watch_.voice().say](std::string_view text) { say(std::string(text)); });
+  if (!server) return tl::unexpected(StartError{server.error().setting, server.error().text});
+  feed_->server = std::move(*server);
   return {};
 }
 
@@ -165,6 +177,9 @@ bool Aftr::round() {
       punts_per_round);
   done += translator_->poll();
   done += watch_.drain(shards_, now_s(), now);
+  if (feed_) {
+    if (const size_t looked_at = feed_->source.drain(shards_); looked_at > 0) feed_->server->wake(), done += looked_at;
+  }
   // Not poll(): a command that waits for a worker asks again and again, and would never let the result in.
   for (size_t i = 0; i < handlers_per_round && io_.poll_one() > 0; ++i) ++done;
   if (now >= router_->next_tick_ms()) router_->tick(now);

@@ -15,6 +15,8 @@
 #include "controlplane/config.h"
 #include "controlplane/config_difference.h"
 #include "controlplane/engine_settings.h"
+#include "controlplane/feed_server.h"
+#include "controlplane/feed_source.h"
 #include "controlplane/pcp_front.h"
 #include "controlplane/router/router.h"
 #include "controlplane/state_dir.h"
@@ -86,6 +88,7 @@ class Aftr {
       : config_(std::move(config)), file_(std::move(file)), watch_(std::move(voice)) {}
   net::Result<void, StartError> start_all();
   net::Result<void, StartError> start_watch();
+  net::Result<void, StartError> start_feed();
   void say_what_was_restored();
   [[nodiscard]] Macs macs() const;
   void take_over(std::shared_ptr<const Config> config, std::unique_ptr<LineSink> sink);
@@ -118,6 +121,14 @@ class Aftr {
   std::optional<CliSocket> cli_;
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   uint64_t next_second_ms_ = 0;
+  struct Feed {  // as feed.* of the configuration wants it
+    Feed(unsigned prefix_length, unsigned plain_prefix_length)
+        : mappings(prefix_length, plain_prefix_length), source(mappings, prefix_length, plain_prefix_length) {}
+    MappingFeed mappings;
+    FeedSource source;
+    std::unique_ptr<FeedServer> server;  // last: its thread reads the mappings
+  };
+  std::unique_ptr<Feed> feed_;   // none: off
   std::optional<Passes> sweep_;  // as it was before the change that is being carried out
   std::array<std::optional<bool>, pipeline::side_count> gateway_answers_;  // by Side: as was last said
 };

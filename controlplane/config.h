@@ -151,6 +151,12 @@ struct Config {
     std::string group;
   } cli;
 
+  struct Feed {  // what PCP has mapped, for programs outside
+    std::string socket, group;
+    std::string listen;  // feed_settings.h reads it
+    std::string certificate, key, token_file;
+  } feed;
+
   struct Log {
     LogLevel level = LogLevel::info;
     LogTarget target;

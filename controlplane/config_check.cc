@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "controlplane/deterministic_settings.h"
+#include "controlplane/feed_settings.h"
 #include "dataplane/net/text.h"
 
 namespace portolan::control {
@@ -45,6 +46,7 @@ class Checker {
     pass_through();
     lifetimes();
     paths();
+    feed();
   }
 
  private:
@@ -88,6 +90,7 @@ class Checker {
   [[nodiscard]] std::optional<std::string> unfit_inside(net::Ipv4 inside) const;
   void lifetimes() const;
   void paths() const;
+  void feed() const;
 
   const Config& config_;
   const Origin& origin_;
@@ -387,6 +390,25 @@ void Checker::lifetimes() const {
     fail_either(min, max,
                 "pcp.min-lifetime " + std::to_string(config_.pcp.lifetime_min_s) + "s exceeds pcp.max-lifetime " +
                     std::to_string(config_.pcp.lifetime_max_s) + "s; lower the first or raise the second");
+}
+
+void Checker::feed() const {
+  const auto& feed = config_.feed;
+  constexpr size_t path_bytes_max = 107;  // as of cli.socket
+  if (!feed.socket.empty() && (!feed.socket.starts_with('/') || feed.socket.size() > path_bytes_max))
+    fail({"feed", "socket"}, '"' + feed.socket + "\" cannot be a socket's path; give an absolute path of at most " +
+                                 std::to_string(path_bytes_max) + " bytes");
+  if (!feed.socket.empty() && feed.socket == config_.cli.socket)
+    fail({"feed", "socket"}, "is cli.socket; give it a path of its own");
+  if (!feed.group.empty() && feed.socket.empty()) fail({"feed", "group"}, "has no effect without feed.socket");
+  if (!feed.listen.empty() && !parse_listen(feed.listen))
+    fail({"feed", "listen"}, '"' + feed.listen + "\" is not ADDRESS:PORT (IPv6 as [ADDRESS]:PORT)");
+  for (const auto& [key, file] : {std::pair{"certificate", &feed.certificate}, std::pair{"key", &feed.key},
+                                  std::pair{"token-file", &feed.token_file}}) {
+    if (feed.listen.empty() && !file->empty()) fail({"feed", key}, "has no effect without feed.listen");
+    if (!feed.listen.empty() && file->empty())
+      fail({"feed", "listen"}, std::string("needs feed.") + key + ": TCP is served with TLS and a token only");
+  }
 }
 
 void Checker::paths() const {

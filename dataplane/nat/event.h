@@ -35,23 +35,25 @@ struct Event {
   uint32_t record = 0;
 };
 
-class EventRing {
+// One producer, one consumer.
+template <class Item>
+class TellRing {
  public:
   static constexpr size_t capacity = 4096;  // a power of two
 
   // Producer. False, and counted as lost, if there is no room.
-  bool put(const Event& event) {
+  bool put(const Item& item) {
     const uint32_t tail = tail_.load(std::memory_order_relaxed);
     if (tail - head_.load(std::memory_order_acquire) == capacity) return lost_.add(), false;
-    events_[tail % capacity] = event;
+    items_[tail % capacity] = item;
     tail_.store(tail + 1, std::memory_order_release);
     return true;
   }
   // Consumer: how many came out.
-  size_t take(std::span<Event> room) {
+  size_t take(std::span<Item> room) {
     const uint32_t head = head_.load(std::memory_order_relaxed);
     const size_t there = tail_.load(std::memory_order_acquire) - head, count = std::min(there, room.size());
-    for (size_t i = 0; i < count; ++i) room[i] = events_[(head + i) % capacity];
+    for (size_t i = 0; i < count; ++i) room[i] = items_[(head + i) % capacity];
     head_.store(head + static_cast<uint32_t>(count), std::memory_order_release);
     return count;
   }
@@ -60,10 +62,11 @@ class EventRing {
   [[nodiscard]] uint64_t lost() const { return lost_.read(); }
 
  private:
-  std::array<Event, capacity> events_{};
+  std::array<Item, capacity> items_{};
   alignas(64) std::atomic<uint32_t> head_{0};  // writer: the consumer
   alignas(64) std::atomic<uint32_t> tail_{0};  // writer: the producer
   Counter lost_;
 };
+using EventRing = TellRing<Event>;
 
 }  // namespace portolan::nat

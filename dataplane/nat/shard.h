@@ -108,6 +108,7 @@ class Shard {
   [[nodiscard]] MappingIndex record_end() const { return slab_.capacity(); }  // records are 1..record_end()-1
   // A consistent copy; none if the record is free or was being written.
   [[nodiscard]] std::optional<Mapping> read(MappingIndex index) const { return slab_.read(index); }
+  [[nodiscard]] bool is_known_free(MappingIndex index) const { return slab_.is_known_free(index); }
   [[nodiscard]] SessionIndex session_end() const { return sessions_.record_end(); }  // 1..session_end()-1
   [[nodiscard]] std::optional<Session> read_session(SessionIndex index) const { return sessions_.read(index); }
   [[nodiscard]] uint32_t subscriber_end() const { return subscribers_.capacity(); }  // 1..subscriber_end()-1
@@ -128,6 +129,9 @@ class Shard {
   // The control thread alone: what happened since the last call, at most room.size(). Returns how many.
   size_t take_events(std::span<Event> room) { return events_.take(room); }
   [[nodiscard]] uint64_t events_lost() const { return events_.lost(); }
+  // Records that began or ceased to live by a lifetime of PCP's: look at them (read()). Were some lost, at all of them.
+  size_t take_explicit_changes(std::span<MappingIndex> room) { return explicit_changes_.take(room); }
+  [[nodiscard]] uint64_t explicit_changes_lost() const { return explicit_changes_.lost(); }
 
   // Slab against indexes, bitmaps and blocks, whole: the number of contradictions, the first few as text. Owner only.
   // While traffic runs, Command::Verb::audit does the same in slices and tells of each fault as an event.
@@ -264,6 +268,7 @@ class Shard {
   Counter live_, held_;
   ShardCounters counters_;
   EventRing events_;
+  TellRing<MappingIndex> explicit_changes_;  // apart from events_: a thousand at once may not cost a record
   Random random_;
   MappingIndex sweep_at_ = 0;  // 0: nothing to sweep
   struct {

@@ -102,6 +102,7 @@ CommandResult Shard::open_explicit(const Command& command, uint32_t now_s) {
     return {command.ticket, Status::table_full, {}, 0, 0};
   }
   counters_.opened_explicit.add();
+  explicit_changes_.put(*made);
   return {command.ticket, Status::done, outside, command.lifetime_s, 0};
 }
 

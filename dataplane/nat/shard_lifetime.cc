@@ -83,6 +83,7 @@ void Shard::end(MappingIndex index, uint32_t now_s) {
   end_sessions(index);
   forget_list(index);
   Mapping mapping = slab_[index];
+  const bool was_explicit = mapping.has(Mapping::explicit_life);
   Subscriber subscriber = subscribers_[mapping.subscriber];
   --subscriber.live;
   subscribers_.write(mapping.subscriber, subscriber);
@@ -90,6 +91,7 @@ void Shard::end(MappingIndex index, uint32_t now_s) {
   mapping.flags = static_cast<uint8_t>(Mapping::held | (mapping.flags & Mapping::plain));
   mapping.expiry_s = now_s + rest_s(mapping);
   slab_.write(index, mapping);
+  if (was_explicit) explicit_changes_.put(index);
   relink(index);
   live_.set(live_.read() - 1);
   held_.add();
@@ -161,9 +163,11 @@ void Shard::set_flags(MappingIndex index, uint8_t add, uint8_t remove) {
 
 void Shard::set_life(MappingIndex index, uint8_t add, uint8_t remove, uint32_t expiry_s) {
   Mapping mapping = slab_[index];
+  const bool was_explicit = mapping.has(Mapping::explicit_life);
   mapping.flags = static_cast<uint8_t>((mapping.flags | add) & ~remove);
   mapping.expiry_s = expiry_s;
   slab_.write(index, mapping);
+  if (was_explicit != mapping.has(Mapping::explicit_life)) explicit_changes_.put(index);
 }
 
 }  // namespace portolan::nat

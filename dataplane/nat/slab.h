@@ -83,6 +83,11 @@ class RecordSlab {
     if (record && Traits::is_free(*record)) return std::nullopt;
     return record;
   }
+  // False also while it is being written: whether it is free is not known then.
+  [[nodiscard]] bool is_known_free(uint32_t index) const {
+    const auto record = records_.read(index);
+    return record && Traits::is_free(*record);
+  }
 
   // A free record, or null_record. It is zero except for its version and its link.
   uint32_t take() {
