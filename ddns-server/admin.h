@@ -17,8 +17,8 @@ struct AdminIo {
   Strength strength = Strength::normal;
 };
 
-// "account add NAME [--token-stdin]", "account list", "account remove NAME", "name add FQDN ACCOUNT", "name list",
-// "name remove FQDN". Returns the exit status: 0 done, 1 not done and why on err, 2 no such command.
+// The commands of admin_usage().
+// Returns the exit status: 0 done, 1 not done and why on err, 2 no such command.
 int run_admin(const Config& config, const std::vector<std::string>& words, const AdminIo& io);
 
 // Usage of all commands, one a line.

@@ -108,12 +108,41 @@ bool is_json(std::string_view content_type) {
          "application/json";
 }
 
-Reply put_service(UpdateContext& context, const Request& request, const ApiPath& path) {
+// What keeps the claim from being registered; nothing if nothing does.
+std::optional<Reply> refuse_claim(UpdateContext& context, const std::string& account, const Request& request,
+                                  const std::string& fqdn, Service& service) {
+  const Judged judged = judge(context, account, request, service);
+  if (judged.is_again) {
+    Reply later;
+    later.is_again = true;
+    return later;
+  }
+  const std::string where = net::to_text(service.outside) + " (" + net::to_text(service.protocol) + ")";
+  switch (judged.claim) {
+    case Claim::theirs:
+      return std::nullopt;
+    case Claim::not_mapped:
+      return api_error(409, "not_mapped", where + " is not mapped to this account's subscriber; map it by PCP first");
+    case Claim::unbound:
+      return api_error(403, "not_bound",
+                       "whose mappings this account may name is not known; ask the operator to bind it, or send this "
+                       "from an address of the subscriber's own");
+    case Claim::unknown:
+      break;
+  }
+  if (is_there(context, fqdn, service)) return std::nullopt;
+  Reply reply = api_error(503, "authority_unreachable", "the AFTR that knows the mappings cannot be asked now");
+  reply.headers.emplace_back("Retry-After", "10");
+  return reply;
+}
+
+Reply put_service(UpdateContext& context, const std::string& account, const Request& request, const ApiPath& path) {
   if (!is_json(request.content_type))
     return api_error(415, "unsupported_media_type", "Content-Type must be application/json");
-  const auto service = parse_service(context, request, *path.service_id);
+  auto service = parse_service(context, request, *path.service_id);
   if (!service) return service.error();
-  const auto put = context.registry.put(path.fqdn, *service, context.now_s);
+  if (auto refused = refuse_claim(context, account, request, path.fqdn, *service)) return *refused;
+  const auto put = put_judged(context, path.fqdn, *service);
   if (put == Registry::Put::too_many)
     return api_error(
         409, "too_many_services",
@@ -127,7 +156,7 @@ Reply put_service(UpdateContext& context, const Request& request, const ApiPath&
 }
 
 Reply end_service(UpdateContext& context, const ApiPath& path) {
-  if (context.registry.end(path.fqdn, *path.service_id)) context.on_change();
+  if (context.registry.end(path.fqdn, *path.service_id, context.now_s)) context.on_change();
   Reply reply;  // gone either way, so that a repeated DELETE is no error
   reply.status = 204;
   return reply;
@@ -137,6 +166,8 @@ Reply list_services(UpdateContext& context, const ApiPath& path, const Registry:
   json body = {{"name", path.fqdn}, {"address", nullptr}, {"services", json::array()}};
   if (entry.address) body["address"] = net::to_text(*entry.address);
   for (const Service& each : entry.services) body["services"].push_back(to_json(each, context.now_s));
+  body["waiting"] = json::array();  // for a mapping
+  for (const Service& each : entry.away) body["waiting"].push_back(each.id);
   return json_reply(200, body);
 }
 
@@ -181,7 +212,7 @@ Reply api_call(UpdateContext& context, const std::string& account, const Request
     reply.headers.emplace_back("Allow", path.service_id ? "PUT, DELETE" : "GET, HEAD");
     return reply;
   }
-  if (!is_read && !context.updates.take(account, context.now_s)) {
+  if (!is_read && request.tries == 0 && !context.updates.take(account, context.now_s)) {
     Reply reply = api_error(429, "too_many_updates", "this account updates too often; wait");
     reply.headers.emplace_back("Retry-After", std::to_string(limits::update_refill_s));
     return reply;
@@ -189,8 +220,9 @@ Reply api_call(UpdateContext& context, const std::string& account, const Request
   const auto entry = context.registry.find(path.fqdn, context.now_s);
   if (!entry) return api_error(404, "no_such_name", "this name is not registered; ask the operator to add it");
   if (entry->account != account) return api_error(403, "not_yours", "this name belongs to another account");
+  if (entry->suspended) return api_error(403, "suspended", "the operator has suspended this name or account");
   if (is_read) return list_services(context, path, *entry);
-  return request.method == "PUT" ? put_service(context, request, path) : end_service(context, path);
+  return request.method == "PUT" ? put_service(context, account, request, path) : end_service(context, path);
 }
 
 }  // namespace portolan::ddnsd

@@ -51,6 +51,31 @@ Refusal set_listen(Config& config, const std::string& value) {
   return "";
 }
 
+Refusal set_listen_tls(Config& config, const std::string& value) {
+  const auto socket = parse_socket(value);
+  if (!socket) return "'" + value + "' " + socket_form;
+  config.listen_tls.push_back(*socket);
+  return "";
+}
+
+Refusal set_authority_server(Config& config, const std::string& value) {
+  config.authority.server = parse_socket(value);
+  return config.authority.server ? "" : "'" + value + "' " + socket_form;
+}
+
+template <auto where>
+Refusal set_text(Config& config, const std::string& value) {
+  where(config) = value;
+  return value.empty() ? "a value is needed, or no line at all" : "";
+}
+
+template <auto where>
+Refusal set_switch(Config& config, const std::string& value) {
+  if (value != "on" && value != "off") return "'" + value + "' is neither on nor off";
+  where(config) = value == "on";
+  return "";
+}
+
 Refusal set_hostname(Config& config, const std::string& value) {
   const auto name = parse_fqdn(value);
   if (!name) return "'" + value + "' is not a fully qualified name such as ddns.example";
@@ -168,6 +193,13 @@ Refusal set_ttl(Config& config, const std::string& value) {
   return refusal;
 }
 
+Refusal set_check_interval(Config& config, const std::string& value) {
+  uint64_t number = 0;
+  Refusal refusal = range(value, 0, 86400, number);
+  config.dns.check_interval_s = static_cast<uint32_t>(number);
+  return refusal;
+}
+
 Refusal set_portal_address(Config& config, const std::string& value) {
   const auto address = net::parse_ipv4(value);
   if (!address) return "'" + value + "' is not an IPv4 address";
@@ -193,6 +225,11 @@ struct Setting {
 
 const Setting settings[] = {
     {"server.listen", "0.0.0.0:80", "Where HTTP is answered; repeat for more, IPv6 as [::]:80.", set_listen, true},
+    {"server.listen-tls", "", "Where HTTPS is answered, ADDRESS:PORT; repeat for more.", set_listen_tls, true},
+    {"server.certificate", "", "PEM file with the server's certificate and its chain; read anew when it changes.",
+     set_text<[](Config& c) -> std::string& { return c.certificate; }>},
+    {"server.key", "", "PEM file with the certificate's key.",
+     set_text<[](Config& c) -> std::string& { return c.key; }>},
     {"server.hostname", "", "Required. The server's own name: update API and health check answer there.", set_hostname},
     {"server.database", "/var/lib/portolan/ddns.sqlite", "The registry; made if it is not there.", set_database},
     {"server.redirect-code", "301", "Status of a redirect to a name's only web service: 301, 302, 307 or 308.",
@@ -212,6 +249,25 @@ const Setting settings[] = {
     {"dns.ttl", "30", "Seconds others may cache a record, 1 to 60.", set_ttl},
     {"dns.portal-address", "", "This server's IPv4 address as visitors see it; needed in portal mode.",
      set_portal_address},
+    {"dns.uri", "on", "on or off: URI records beside SRV (RFC 7553).",
+     set_switch<[](Config& c) -> bool& { return c.dns.uri; }>},
+    {"dns.svcb", "on", "on or off: HTTPS records of https services, SVCB of others that are not http (RFC 9460).",
+     set_switch<[](Config& c) -> bool& { return c.dns.svcb; }>},
+    {"dns.dns-sd", "off", "on or off: the records that let programs browse a name's services (RFC 6763).",
+     set_switch<[](Config& c) -> bool& { return c.dns.dns_sd; }>},
+    {"dns.take-over", "off", "on or off: replace record sets that are in the zone already and were not made here.",
+     set_switch<[](Config& c) -> bool& { return c.dns.take_over; }>},
+    {"dns.check-interval", "300", "Seconds between comparisons of DNS with the registry, 0 (never) to 86400.",
+     set_check_interval},
+    {"authority.socket", "", "Unix socket of an AFTR's mapping feed (portoland's feed.socket); or the keys below.",
+     set_text<[](Config& c) -> std::string& { return c.authority.socket; }>},
+    {"authority.server", "", "The same over TLS, ADDRESS:PORT (portoland's feed.listen).", set_authority_server},
+    {"authority.name", "", "Name in the feed's certificate; else its address has to be in it.",
+     set_text<[](Config& c) -> std::string& { return c.authority.name; }>},
+    {"authority.ca-file", "", "PEM file of what is trusted to sign that certificate; else the system's.",
+     set_text<[](Config& c) -> std::string& { return c.authority.ca_file; }>},
+    {"authority.token-file", "", "File with the feed's token.",
+     set_text<[](Config& c) -> std::string& { return c.authority.token_file; }>},
     {"log.level", "info", "debug, info, warning or error, to standard error.", set_level},
 };
 
@@ -277,11 +333,29 @@ class Loader {
     if (!is_given(key)) refuse(line_count_, key, why);
   }
 
+  void check_tls() {
+    for (const char* file : {"server.certificate", "server.key"}) {
+      if (!config_.listen_tls.empty()) require(file, "is missing; needed with server.listen-tls");
+      if (config_.listen_tls.empty() && is_given(file)) refuse(line_count_, file, "has no effect without listen-tls");
+    }
+  }
+
+  void check_authority() {
+    const bool over_tls = is_given("authority.server");
+    if (over_tls && is_given("authority.socket"))
+      refuse(line_count_, "authority.server", "there is authority.socket already; give one of the two");
+    if (over_tls) require("authority.token-file", "is missing; needed with authority.server");
+    for (const char* key : {"authority.name", "authority.ca-file", "authority.token-file"})
+      if (!over_tls && is_given(key)) refuse(line_count_, key, "has no effect without authority.server");
+  }
+
   void check_whole() {
     require("server.hostname", "is missing; the server's own name, such as ddns.example");
     if (is_given("dns.key-file") &&
         (is_given("dns.key-name") || is_given("dns.key-secret") || is_given("dns.key-algorithm")))
       refuse(line_count_, "dns.key-file", "names the key already; leave out key-name, key-algorithm and key-secret");
+    check_tls();
+    check_authority();
     if (config_.dns.mode == DnsConfig::Mode::off) return;
     require("dns.server", "is missing; needed unless mode = off");
     require("dns.zone", "is missing; needed unless mode = off");

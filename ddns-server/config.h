@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <iosfwd>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,10 +33,21 @@ struct DnsConfig {
   TsigKey key;
   uint32_t ttl_s = 30;
   net::Ipv4 portal_address;
+  bool uri = true, svcb = true, dns_sd = false;  // which records there are besides A and SRV
+  bool take_over = false;                        // replace record sets that are there and not ours
+  uint32_t check_interval_s = 300;               // between comparisons of DNS with the registry; 0: never
+};
+
+struct AuthorityConfig {  // an AFTR's mapping feed: one of socket and server, or none
+  std::string socket;
+  std::optional<SocketAddress> server;
+  std::string name, ca_file, token_file;  // name: of the certificate; empty: the server's address
+  [[nodiscard]] bool is_on() const { return !socket.empty() || server; }
 };
 
 struct Config {
-  std::vector<SocketAddress> listen;
+  std::vector<SocketAddress> listen, listen_tls;
+  std::string certificate, key;
   std::string hostname;
   std::string database;
   unsigned redirect_code = 301;
@@ -43,6 +55,7 @@ struct Config {
   unsigned connections_max = 1024;
   std::string log_level;
   DnsConfig dns;
+  AuthorityConfig authority;
 };
 
 struct ConfigError {

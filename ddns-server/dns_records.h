@@ -4,6 +4,10 @@
 // target: direct.<name>, whose A is the outside address (RFC 2782: the target must have an address record). In direct
 // mode the name itself is that target. A service on another outside address than the name's first gets its own target,
 // <id>.direct.<name>. direct.<name> also answers clients that compare DNS with their own address (DYN-013).
+//
+// Besides, by choice: URI; HTTPS where the name's only web service is an https one (it would move visitors of a plain
+// one to a port where nobody speaks TLS, RFC 9460 §9.5), SVCB for other schemes; what DNS-SD needs to browse. A service
+// whose mapping has ended says so with an SRV that leads nowhere (RFC 2782).
 #pragma once
 
 #include <cstdint>
@@ -17,11 +21,20 @@
 namespace portolan::ddnsd {
 
 struct Record {
-  std::string owner, type;  // owner without final dot; "A", "SRV" or "URI"
+  std::string owner, type;  // owner without final dot, as in a zone file; "A", "SRV", "URI", "HTTPS" …
   uint32_t ttl_s = 0;
   std::string data;  // as in a zone file
   friend bool operator==(const Record&, const Record&) = default;
 };
+
+// RDATA of SVCB and HTTPS in the form every DNS library reads (RFC 3597): "\# 13 0001…". `target` without final dot,
+// empty: the owner itself. Parameters in the order of their keys (RFC 9460 §2.2).
+struct SvcParameters {
+  std::string alpn;  // one protocol; empty: none
+  uint16_t port = 0;
+  std::vector<net::Ipv4> hints;
+};
+std::string svcb_data(uint16_t priority, std::string_view target, const SvcParameters& parameters);
 
 std::vector<Record> records_of(std::string_view fqdn, const Registry::Entry& entry, const DnsConfig& config,
                                int64_t now_s);

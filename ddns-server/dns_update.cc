@@ -1,11 +1,12 @@
 #include "ddns-server/dns_update.h"
 
+#include <algorithm>
 #include <cstring>
 #include <ldns/ldns.h>
 #include <memory>
 #include <netinet/in.h>
 #include <sodium.h>
-#include <span>
+#include <unistd.h>
 
 #include "dataplane/net/text.h"
 #include "ddns-server/limits.h"
@@ -33,40 +34,53 @@ struct Octets {
   size_t size = 0;
 };
 
-DnsFailure failure(DnsFailure::Kind kind, std::string text) { return {kind, std::move(text)}; }
+DnsFailure failure(DnsFailure::Kind kind, std::string text, bool is_sent = true) {
+  return {kind, std::move(text), is_sent};
+}
 
-// "owner type" as RFC 2136 §2.5.2 deletes a record set: class ANY, TTL 0, no data.
-Rr deletion_of(const std::string& record_set) {
+ldns_rr_type type_of(const std::string& name) {  // not every build of ldns knows the last two
+  if (name == "HTTPS") return static_cast<ldns_rr_type>(65);
+  if (name == "SVCB") return static_cast<ldns_rr_type>(64);
+  return ldns_get_rr_type_by_name(name.c_str());
+}
+
+// "owner type" without data. In class ANY it deletes the record set (RFC 2136 §2.5.2), in NONE it must not be there
+// (§2.4.3).
+Rr record_set_of(const std::string& record_set, ldns_rr_class rr_class) {
   const size_t space = record_set.find(' ');
   Rr rr(ldns_rr_new());
   ldns_rr_set_owner(rr.get(), ldns_dname_new_frm_str((record_set.substr(0, space) + ".").c_str()));
-  ldns_rr_set_type(rr.get(), ldns_get_rr_type_by_name(record_set.substr(space + 1).c_str()));
-  ldns_rr_set_class(rr.get(), LDNS_RR_CLASS_ANY);
+  ldns_rr_set_type(rr.get(), type_of(record_set.substr(space + 1)));
+  ldns_rr_set_class(rr.get(), rr_class);
   ldns_rr_set_ttl(rr.get(), 0);
   return rr;
 }
 
 Rr addition_of(const Record& record) {
-  const std::string text =
-      record.owner + ". " + std::to_string(record.ttl_s) + " IN " + record.type + " " + record.data;
+  const bool is_generic = record.data.starts_with("\\#");
+  const std::string type = is_generic ? "TYPE" + std::to_string(type_of(record.type)) : record.type;
+  const std::string text = record.owner + ". " + std::to_string(record.ttl_s) + " IN " + type + " " + record.data;
   ldns_rr* raw = nullptr;
   if (ldns_rr_new_frm_str(&raw, text.c_str(), 0, nullptr, nullptr) != LDNS_STATUS_OK) return nullptr;
   return Rr(raw);
 }
 
-net::Result<Packet, DnsFailure> build(const DnsConfig& config, const std::vector<std::string>& delete_sets,
-                                      const std::vector<Record>& add) {
-  const RrList updates(ldns_rr_list_new());
-  for (const auto& each : delete_sets) ldns_rr_list_push_rr(updates.get(), deletion_of(each).release());
-  for (const Record& each : add) {
+net::Result<Packet, DnsFailure> build(const DnsConfig& config, const Update& update) {
+  const RrList updates(ldns_rr_list_new()), prerequisites(ldns_rr_list_new());
+  for (const auto& each : update.must_not_exist)
+    ldns_rr_list_push_rr(prerequisites.get(), record_set_of(each, LDNS_RR_CLASS_NONE).release());
+  for (const auto& each : update.remove)
+    ldns_rr_list_push_rr(updates.get(), record_set_of(each, LDNS_RR_CLASS_ANY).release());
+  for (const Record& each : update.add) {
     Rr rr = addition_of(each);
     if (!rr)
-      return tl::unexpected(failure(
-          DnsFailure::Kind::name, each.owner + " " + each.type + " " + each.data + ": ldns does not take this record"));
+      return tl::unexpected(failure(DnsFailure::Kind::name,
+                                    each.owner + " " + each.type + " " + each.data + ": ldns does not take this record",
+                                    false));
     ldns_rr_list_push_rr(updates.get(), rr.release());
   }
   ldns_rdf* zone = ldns_dname_new_frm_str((config.zone + ".").c_str());  // the packet takes it over
-  Packet packet(ldns_update_pkt_new(zone, LDNS_RR_CLASS_IN, nullptr, updates.get(), nullptr));
+  Packet packet(ldns_update_pkt_new(zone, LDNS_RR_CLASS_IN, prerequisites.get(), updates.get(), nullptr));
   if (!packet) return tl::unexpected(failure(DnsFailure::Kind::name, "ldns cannot build the update"));
   uint16_t id = 0;
   randombytes_buf(&id, sizeof id);
@@ -79,6 +93,15 @@ net::Result<Packet, DnsFailure> build(const DnsConfig& config, const std::vector
     return tl::unexpected(
         failure(DnsFailure::Kind::server, std::string("cannot sign: ") + ldns_get_errorstr_by_id(status)));
   return packet;
+}
+
+// Owner, type and data in lower case, so that the same record is the same text.
+std::string text_of(const ldns_rr* record) {
+  const Rr copy(ldns_rr_clone(record));
+  ldns_rr_set_ttl(copy.get(), 0);
+  ldns_rr2canonical(copy.get());
+  const std::unique_ptr<char, Freer<std::free>> text(ldns_rr2str(copy.get()));
+  return text ? std::string(text.get()) : "";
 }
 
 sockaddr_storage to_sockaddr(const SocketAddress& socket, socklen_t& bytes) {
@@ -100,21 +123,39 @@ sockaddr_storage to_sockaddr(const SocketAddress& socket, socklen_t& bytes) {
   return out;
 }
 
-net::Result<Octets, DnsFailure> exchange(const DnsConfig& config, ldns_pkt* packet) {
-  const Buffer wire(ldns_buffer_new(LDNS_MAX_PACKETLEN));
-  if (ldns_pkt2buffer_wire(wire.get(), packet) != LDNS_STATUS_OK)
-    return tl::unexpected(failure(DnsFailure::Kind::name, "the update is larger than a DNS message"));
-  socklen_t address_bytes = 0;
-  const sockaddr_storage address = to_sockaddr(config.server, address_bytes);
-  const timeval timeout{limits::dns_timeout.count(), 0};
-  uint8_t* answer = nullptr;
-  Octets out;
-  const auto status = ldns_tcp_send(&answer, wire.get(), &address, address_bytes, timeout, &out.size);
-  out.data.reset(answer);
-  if (status != LDNS_STATUS_OK || answer == nullptr)
-    return tl::unexpected(failure(DnsFailure::Kind::server, "no answer over TCP"));
-  return out;
-}
+// A TCP connection to the server: exact results are wanted (RFC 2136 §7.9).
+class Connection {
+  int socket_ = -1;
+  sockaddr_storage address_{};
+  socklen_t address_bytes_ = 0;
+
+  static timeval timeout() { return {limits::dns_timeout.count(), 0}; }
+
+ public:
+  explicit Connection(const DnsConfig& config) {
+    address_ = to_sockaddr(config.server, address_bytes_);
+    socket_ = ldns_tcp_connect2(&address_, address_bytes_, timeout());
+  }
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+  ~Connection() {
+    if (socket_ >= 0) close(socket_);
+  }
+  [[nodiscard]] bool is_open() const { return socket_ >= 0; }
+
+  net::Result<Octets, DnsFailure> exchange(const ldns_pkt* packet) {
+    if (!is_open()) return tl::unexpected(failure(DnsFailure::Kind::server, "no answer over TCP", false));
+    const Buffer wire(ldns_buffer_new(LDNS_MAX_PACKETLEN));
+    if (ldns_pkt2buffer_wire(wire.get(), packet) != LDNS_STATUS_OK)
+      return tl::unexpected(failure(DnsFailure::Kind::name, "the update is larger than a DNS message", false));
+    Octets out;
+    if (ldns_tcp_send_query(wire.get(), socket_, &address_, address_bytes_) == 0)
+      return tl::unexpected(failure(DnsFailure::Kind::server, "no answer over TCP"));
+    out.data.reset(ldns_tcp_read_wire_timeout(socket_, &out.size, timeout()));
+    if (!out.data) return tl::unexpected(failure(DnsFailure::Kind::server, "no answer over TCP"));
+    return out;
+  }
+};
 
 // The TSIG error of an answer (RFC 8945 §5.3), for people; 0 if it carries none.
 std::string tsig_error_text(const ldns_pkt* answer) {
@@ -147,6 +188,10 @@ net::Result<void, DnsFailure> judge(const DnsConfig& config, const ldns_pkt* req
   const ldns_pkt_rcode rcode = ldns_pkt_get_rcode(raw);
   if (rcode == LDNS_RCODE_NOERROR) return {};
   const std::unique_ptr<char, Freer<std::free>> text(ldns_pkt_rcode2str(rcode));
+  if (rcode == LDNS_RCODE_YXRRSET)
+    return tl::unexpected(failure(DnsFailure::Kind::not_ours,
+                                  "there are records of these names that were not made here; remove them, or set "
+                                  "dns.take-over"));
   // SERVFAIL and NOTIMP speak of the server (RFC 2136 §4), NOTAUTH of the zone: no name will fare better.
   const bool is_server = rcode == LDNS_RCODE_SERVFAIL || rcode == LDNS_RCODE_NOTIMPL || rcode == LDNS_RCODE_NOTAUTH;
   return tl::unexpected(failure(is_server ? DnsFailure::Kind::server : DnsFailure::Kind::name,
@@ -155,13 +200,58 @@ net::Result<void, DnsFailure> judge(const DnsConfig& config, const ldns_pkt* req
 
 }  // namespace
 
-net::Result<void, DnsFailure> send_update(const DnsConfig& config, const std::vector<std::string>& delete_sets,
-                                          const std::vector<Record>& add) {
-  const auto packet = build(config, delete_sets, add);
+net::Result<void, DnsFailure> send_update(const DnsConfig& config, const Update& update) {
+  const auto packet = build(config, update);
   if (!packet) return tl::unexpected(packet.error());
-  const auto answer = exchange(config, packet->get());
+  const auto answer = Connection(config).exchange(packet->get());
   if (!answer) return tl::unexpected(answer.error());
   return judge(config, packet->get(), *answer);
+}
+
+namespace {
+
+// The server's records of a set, sorted, as text without TTL; a failure if it does not answer as an authority does.
+net::Result<std::vector<std::string>, DnsFailure> ask(Connection& connection, const std::string& record_set) {
+  const size_t space = record_set.find(' ');
+  const ldns_rr_type type = type_of(record_set.substr(space + 1));
+  Packet query(ldns_pkt_query_new(ldns_dname_new_frm_str((record_set.substr(0, space) + ".").c_str()), type,
+                                  LDNS_RR_CLASS_IN, 0));
+  uint16_t id = 0;
+  randombytes_buf(&id, sizeof id);
+  ldns_pkt_set_id(query.get(), id);
+  const auto wire = connection.exchange(query.get());
+  if (!wire) return tl::unexpected(wire.error());
+  ldns_pkt* raw = nullptr;
+  if (ldns_wire2pkt(&raw, wire->data.get(), wire->size) != LDNS_STATUS_OK)
+    return tl::unexpected(failure(DnsFailure::Kind::server, "the answer is not a DNS message"));
+  const Packet answer(raw);
+  const auto rcode = ldns_pkt_get_rcode(raw);
+  if (ldns_pkt_id(raw) != id || !ldns_pkt_aa(raw) || (rcode != LDNS_RCODE_NOERROR && rcode != LDNS_RCODE_NXDOMAIN))
+    return tl::unexpected(failure(DnsFailure::Kind::server, "it does not answer for the zone"));
+  std::vector<std::string> out;
+  const ldns_rr_list* answers = ldns_pkt_answer(raw);
+  for (size_t i = 0; i < ldns_rr_list_rr_count(answers); ++i)
+    if (ldns_rr_get_type(ldns_rr_list_rr(answers, i)) == type) out.push_back(text_of(ldns_rr_list_rr(answers, i)));
+  std::ranges::sort(out);
+  return out;
+}
+
+}  // namespace
+
+net::Result<bool, DnsFailure> has_records(const DnsConfig& config, const std::vector<std::string>& record_sets,
+                                          const std::vector<Record>& records) {
+  Connection connection(config);
+  for (const auto& each : record_sets) {
+    const auto there = ask(connection, each);
+    if (!there) return tl::unexpected(there.error());
+    std::vector<std::string> wanted;
+    for (const Record& record : records)
+      if (record.owner + " " + record.type == each)
+        if (const Rr rr = addition_of(record)) wanted.push_back(text_of(rr.get()));
+    std::ranges::sort(wanted);
+    if (*there != wanted) return false;
+  }
+  return true;
 }
 
 }  // namespace portolan::ddnsd

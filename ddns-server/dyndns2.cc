@@ -47,7 +47,27 @@ struct Update {
   net::Ipv4 address;
   int64_t expires_at_s = 0;
   bool offline = false;
+  Claim claim = Claim::theirs;  // anything else: none of the names gets it
 };
+
+// A mapping may come, an AFTR come back: later. Whose mappings the account may name is for people to say.
+std::string code_of(Claim claim) {
+  return claim == Claim::unknown ? "911" : claim == Claim::unbound ? "!active" : "dnserr";
+}
+
+std::string_view detail_of(Claim claim) {
+  switch (claim) {
+    case Claim::theirs:
+      return "";
+    case Claim::not_mapped:
+      return "not mapped to this account's subscriber; map it by PCP first";
+    case Claim::unbound:
+      return "whose mappings this account may name is not known; ask the operator";
+    case Claim::unknown:
+      return "the AFTR that knows the mappings cannot be asked now";
+  }
+  return "";
+}
 
 // The extras. A mistake here needs the user, not a retry: badagent (DYN-004) with the reason.
 net::Result<Update, Invalid> parse_extras(const Query& query, int64_t now_s) {
@@ -89,15 +109,19 @@ std::string update_host(UpdateContext& context, const std::string& account, cons
   const auto entry = context.registry.find(*fqdn, context.now_s);
   if (!entry) return "nohost";
   if (entry->account != account) return "!yours";
+  if (entry->suspended) return "!active";
   if (update.offline) {
-    const bool ended =
-        update.service_id ? context.registry.end(*fqdn, *update.service_id) : context.registry.end_all(*fqdn);
+    const bool ended = update.service_id ? context.registry.end(*fqdn, *update.service_id, context.now_s)
+                                         : context.registry.end_all(*fqdn, context.now_s);
     if (ended) context.on_change();
     return ended ? "good" : "nochg";
   }
   Registry::Put put{};
   if (update.service) {
-    put = context.registry.put(*fqdn, *update.service, context.now_s);
+    if (update.claim != Claim::theirs && !is_there(context, *fqdn, *update.service)) return code_of(update.claim);
+    put = put_judged(context, *fqdn, *update.service);
+  } else if (update.claim != Claim::theirs) {
+    return code_of(update.claim);
   } else {
     put = context.registry.put_address(*fqdn, update.address, update.expires_at_s, context.now_s);
   }
@@ -136,7 +160,7 @@ Reply dyndns2_refused(bool throttled) {
 }
 
 Reply dyndns2_update(UpdateContext& context, const std::string& account, const Request& request, const Query& query) {
-  if (!context.updates.take(account, context.now_s)) return answer(403, "abuse");
+  if (request.tries == 0 && !context.updates.take(account, context.now_s)) return answer(403, "abuse");
   const auto hosts = split_hosts(value_of(query, "hostname"));
   if (const std::string code = refusal_code(request, query, hosts); !code.empty()) return answer(200, code);
   auto update = parse_extras(query, context.now_s);
@@ -148,10 +172,20 @@ Reply dyndns2_update(UpdateContext& context, const std::string& account, const R
       return answer(200, "dnserr", "myip: " + net::to_text(*address) + " is not a global address");
     update->address = *address;
     if (update->service) update->service->outside.address = *address;
+    Service claimed = update->service.value_or(Service{});
+    claimed.outside.address = *address;
+    const Judged judged = judge(context, account, request, claimed);
+    if (judged.is_again) {
+      Reply later;
+      later.is_again = true;
+      return later;
+    }
+    update->claim = judged.claim;
+    if (update->service) update->service->inside = claimed.inside;
   }
   std::string lines;
   for (const auto& host : hosts) lines += (lines.empty() ? "" : "\n") + update_host(context, account, host, *update);
-  return answer(200, lines);
+  return answer(200, lines, detail_of(update->claim));
 }
 
 }  // namespace portolan::ddnsd

@@ -6,6 +6,7 @@
 #include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/beast/core.hpp>
@@ -18,6 +19,8 @@
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#include "dataplane/net/tls_files.h"
 
 namespace portolan::ddnsd {
 namespace {
@@ -83,11 +86,15 @@ class HttpServer::Impl {
   struct Listener {
     tcp::acceptor acceptor;
     asio::steady_timer retry;
+    bool is_tls = false;
     bool waiting = false;  // for a connection to end: all are taken
   };
+  template <class Stream>
   class Session;
 
+  void listen(const SocketAddress& socket, bool is_tls);
   void accept(Listener& listener);
+  void begin(tcp::socket socket, const net::Ipv6& source, bool is_tls);
   void connection_ended(const net::Ipv6& source);
   bool verify(const Verification& verification, std::function<void()> then);
   void tick();
@@ -100,6 +107,7 @@ class HttpServer::Impl {
   std::map<net::Ipv6, unsigned> connections_by_source_;
   unsigned verifying_ = 0;
   std::vector<std::function<void(int64_t)>> tasks_;
+  std::optional<net::TlsFiles> tls_;
   asio::io_context io_{1};
   std::vector<std::unique_ptr<Listener>> listeners_;
   asio::signal_set signals_{io_, SIGTERM, SIGINT};
@@ -107,10 +115,17 @@ class HttpServer::Impl {
   asio::thread_pool verifier_{1};  // after io_: joined before what it posts to is gone
 };
 
+using PlainStream = beast::tcp_stream;
+using TlsStream = asio::ssl::stream<beast::tcp_stream>;
+
 // One connection: read a request, answer it, read the next. Keeps itself alive by the handler it waits for.
-class HttpServer::Impl::Session : public std::enable_shared_from_this<Session> {
+template <class Stream>
+class HttpServer::Impl::Session : public std::enable_shared_from_this<Session<Stream>> {
+  static constexpr bool is_tls = std::is_same_v<Stream, TlsStream>;
   Impl& server_;
-  beast::tcp_stream stream_;
+  net::TlsFiles::Context context_;  // which the stream uses
+  Stream stream_;
+  asio::steady_timer again_;
   net::Ipv6 source_;
   beast::flat_buffer buffer_{limits::header_bytes_max + limits::body_bytes_max};
   std::optional<http::request_parser<http::string_body>> parser_;
@@ -120,22 +135,42 @@ class HttpServer::Impl::Session : public std::enable_shared_from_this<Session> {
   size_t drained_bytes_ = 0;
 
  public:
-  Session(Impl& server, tcp::socket socket, const net::Ipv6& source)
-      : server_(server), stream_(std::move(socket)), source_(source) {}
+  template <class... Arguments>
+  Session(Impl& server, const net::Ipv6& source, net::TlsFiles::Context context, tcp::socket socket,
+          Arguments&... arguments)
+      : server_(server),
+        context_(std::move(context)),
+        stream_(std::move(socket), arguments...),
+        again_(server.io_),
+        source_(source) {}
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
   ~Session() { server_.connection_ended(source_); }
+
+  void start() {
+    if constexpr (is_tls) {
+      layer().expires_after(server_.options_.request_timeout);
+      stream_.async_handshake(asio::ssl::stream_base::server,
+                              [self = this->shared_from_this()](const error_code& error) {
+                                if (!error) self->read();
+                              });
+    } else {
+      read();
+    }
+  }
+
+ private:
+  beast::tcp_stream& layer() { return beast::get_lowest_layer(stream_); }
 
   void read() {
     parser_.emplace();
     parser_->header_limit(limits::header_bytes_max);
     parser_->body_limit(limits::body_bytes_max);
-    stream_.expires_after(server_.options_.request_timeout);
+    layer().expires_after(server_.options_.request_timeout);
     http::async_read(stream_, buffer_, *parser_,
-                     [self = shared_from_this()](const error_code& error, size_t) { self->on_read(error); });
+                     [self = this->shared_from_this()](const error_code& error, size_t) { self->on_read(error); });
   }
 
- private:
   void on_read(const error_code& error) {
     if (!error) {
       keep_alive_ = parser_->keep_alive();
@@ -150,55 +185,89 @@ class HttpServer::Impl::Session : public std::enable_shared_from_this<Session> {
 
   void answer() {
     const auto outcome = server_.site_.handle(request_, std::time(nullptr));
-    if (const auto* reply = std::get_if<Reply>(&outcome)) return write(*reply);
-    const auto again = [self = shared_from_this()] { self->answer(); };
+    if (const auto* reply = std::get_if<Reply>(&outcome)) return reply->is_again ? answer_later() : write(*reply);
+    const auto again = [self = this->shared_from_this()] { self->answer(); };
     if (!server_.verify(std::get<Verification>(outcome), again)) write(Site::refusal(503, request_.target));
+  }
+
+  void answer_later() {
+    ++request_.tries;
+    again_.expires_after(limits::claim_retry);
+    again_.async_wait([self = this->shared_from_this()](const error_code& stopped) {
+      if (!stopped) self->answer();
+    });
   }
 
   void write(const Reply& reply) {
     message_ = to_message(reply, request_.http_1_0 ? 10 : 11, keep_alive_, request_.method == "HEAD");
-    stream_.expires_after(server_.options_.reply_timeout);
-    http::async_write(stream_, *message_, [self = shared_from_this()](const error_code& error, size_t) {
+    layer().expires_after(server_.options_.reply_timeout);
+    http::async_write(stream_, *message_, [self = this->shared_from_this()](const error_code& error, size_t) {
       if (error) return;
       if (self->keep_alive_) return self->read();
-      error_code ignored;
-      self->stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
-      self->drain();
+      self->finish();
     });
+  }
+
+  void finish() {
+    if constexpr (is_tls) {
+      stream_.async_shutdown([self = this->shared_from_this()](const error_code&) {});
+    } else {
+      error_code ignored;
+      layer().socket().shutdown(tcp::socket::shutdown_send, ignored);
+      drain();
+    }
   }
 
   // Closing with octets unread makes the kernel reset the connection, and the client may lose the reply (RFC 9112
   // §9.6). So read on for as long as one more request would have been allowed to take, and throw it away.
   void drain() {
     buffer_.clear();
-    stream_.async_read_some(buffer_.prepare(4096), [self = shared_from_this()](const error_code& error, size_t bytes) {
-      self->drained_bytes_ += bytes;
-      if (!error && self->drained_bytes_ < 64 * limits::body_bytes_max) self->drain();
-    });
+    layer().async_read_some(buffer_.prepare(4096),
+                            [self = this->shared_from_this()](const error_code& error, size_t bytes) {
+                              self->drained_bytes_ += bytes;
+                              if (!error && self->drained_bytes_ < 64 * limits::body_bytes_max) self->drain();
+                            });
   }
 };
 
 HttpServer::Impl::Impl(const Config& config, Site& site, const Options& options)
     : site_(site), options_(options), connections_max_(config.connections_max) {
-  for (const SocketAddress& socket : config.listen) {
-    const tcp::endpoint endpoint = endpoint_of(socket);
-    auto listener = std::make_unique<Listener>(Listener{tcp::acceptor(io_), asio::steady_timer(io_)});
-    try {
-      listener->acceptor.open(endpoint.protocol());
-      listener->acceptor.set_option(tcp::acceptor::reuse_address(true));
-      if (endpoint.address().is_v6()) listener->acceptor.set_option(asio::ip::v6_only(true));
-      listener->acceptor.bind(endpoint);
-      listener->acceptor.listen();
-    } catch (const boost::system::system_error& error) {
-      throw std::runtime_error("cannot listen on " + to_text(socket) + ": " + error.code().message());
-    }
-    listeners_.push_back(std::move(listener));
+  if (!config.listen_tls.empty()) {
+    auto files = net::TlsFiles::load(config.certificate, config.key,
+                                     [](std::string_view text) { spdlog::warn("tls: {}", text); });
+    if (!files) throw std::runtime_error("server.certificate: " + files.error());
+    tls_ = std::move(*files);
   }
+  for (const SocketAddress& socket : config.listen) listen(socket, false);
+  for (const SocketAddress& socket : config.listen_tls) listen(socket, true);
   for (const auto& each : listeners_) accept(*each);
   signals_.async_wait([this](const error_code& error, int) {
     if (!error) io_.stop();
   });
   tick();
+}
+
+void HttpServer::Impl::listen(const SocketAddress& socket, bool is_tls) {
+  const tcp::endpoint endpoint = endpoint_of(socket);
+  auto listener = std::make_unique<Listener>(Listener{tcp::acceptor(io_), asio::steady_timer(io_), is_tls});
+  try {
+    listener->acceptor.open(endpoint.protocol());
+    listener->acceptor.set_option(tcp::acceptor::reuse_address(true));
+    if (endpoint.address().is_v6()) listener->acceptor.set_option(asio::ip::v6_only(true));
+    listener->acceptor.bind(endpoint);
+    listener->acceptor.listen();
+  } catch (const boost::system::system_error& error) {
+    throw std::runtime_error("cannot listen on " + to_text(socket) + ": " + error.code().message());
+  }
+  listeners_.push_back(std::move(listener));
+}
+
+void HttpServer::Impl::begin(tcp::socket socket, const net::Ipv6& source, bool is_tls) {
+  error_code ignored;
+  socket.set_option(tcp::no_delay(true), ignored);
+  if (!is_tls) return std::make_shared<Session<PlainStream>>(*this, source, nullptr, std::move(socket))->start();
+  auto context = tls_->current();
+  std::make_shared<Session<TlsStream>>(*this, source, context, std::move(socket), *context)->start();
 }
 
 void HttpServer::Impl::accept(Listener& listener) {
@@ -218,7 +287,7 @@ void HttpServer::Impl::accept(Listener& listener) {
     const unsigned share = std::max(2U, connections_max_ / limits::connections_per_source_divisor);
     ++connections_;
     if (++connections_by_source_[source] <= share && !gone) {
-      std::make_shared<Session>(*this, std::move(socket), source)->read();
+      begin(std::move(socket), source, listener.is_tls);
     } else {
       connection_ended(source);
     }

@@ -14,6 +14,10 @@ constexpr std::chrono::seconds request_timeout{10};  // from the first octet we 
 constexpr std::chrono::seconds reply_timeout{10};
 constexpr unsigned connections_per_source_divisor = 4;  // one source holds at most a quarter of connections-max
 
+// Claims: a mapping made a moment ago is looked for again, this often, this far apart
+constexpr unsigned claim_tries_max = 10;
+constexpr std::chrono::milliseconds claim_retry{100};
+
 // Registry
 constexpr size_t account_name_bytes_max = 64;
 constexpr size_t token_bytes_max = 256;
@@ -42,7 +46,10 @@ constexpr unsigned update_refill_s = 5;
 // DNS publication
 constexpr uint32_t dns_ttl_max_s = 60;  // DDN-019
 constexpr std::chrono::seconds dns_timeout{5};
+constexpr int64_t rest_min_s = 60;  // of a port before it may carry another account's name
 constexpr std::chrono::seconds dns_poll_interval{1};
+constexpr size_t dns_names_per_update_max = 64, dns_records_per_update_max = 600;  // well below 64 KiB
+constexpr size_t dns_checks_per_turn = 20;
 constexpr int64_t dns_backoff_min_s = 1, dns_backoff_max_s = 60;
 
 }  // namespace portolan::ddnsd::limits

@@ -1,6 +1,8 @@
 // portolan-ddnsd: the RFC 7393 DDNS server. Reads the command line, then hands over: to a check, to an administrator's
 // command, or to the server until it is told to stop.
+#include <algorithm>
 #include <boost/program_options.hpp>
+#include <ctime>
 #include <exception>
 #include <iostream>
 #include <optional>
@@ -14,6 +16,7 @@
 #include "ddns-server/admin.h"
 #include "ddns-server/config.h"
 #include "ddns-server/dns_publisher.h"
+#include "ddns-server/feed_client.h"
 #include "ddns-server/http_server.h"
 #include "ddns-server/registry.h"
 #include "ddns-server/site.h"
@@ -42,6 +45,9 @@ void raise_descriptor_limit() {
 Registry open_registry(const Config& config) {
   auto registry = Registry::open(config.database);
   if (!registry) throw std::runtime_error(registry.error());
+  // Until nobody may have the old record any more: its TTL, and what publishing takes.
+  registry->set_rest(std::max<int64_t>(limits::rest_min_s, config.dns.ttl_s + limits::dns_timeout.count()),
+                     config.dns.mode != DnsConfig::Mode::off, std::time(nullptr));
   return std::move(*registry);
 }
 
@@ -52,10 +58,14 @@ int serve(const Config& config) {
   const auto ring = [&publisher] {
     if (publisher) publisher->ring();
   };
-  Site site(config, registry, ring);
+  std::optional<Authority> authority;
+  if (config.authority.is_on()) authority.emplace(open_registry(config), ring);
+  Site site(config, registry, ring, authority ? &*authority : nullptr);
   HttpServer server(config, site, {});
   // After the sockets: a second server started by mistake must not touch DNS.
   if (config.dns.mode != DnsConfig::Mode::off) publisher.emplace(config.dns, open_registry(config));
+  std::optional<FeedClient> feed;
+  if (authority) feed.emplace(config.authority, *authority);
   server.every_second([&](int64_t now_s) {
     try {
       if (registry.end_expired(now_s) > 0) ring();

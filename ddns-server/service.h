@@ -16,6 +16,13 @@ namespace portolan::ddnsd {
 // The row that holds what a client without ports reports (DYN-020): the name's address, port 0. '@' is no valid id.
 constexpr std::string_view address_only_id = "@";
 
+// Where a mapping leads, as the AFTR names it: subscriber ("2001:db8:b:100::/56") and his endpoint.
+struct Inside {
+  std::string subscriber;
+  net::Endpoint endpoint;
+  friend auto operator<=>(const Inside&, const Inside&) = default;
+};
+
 struct Service {
   std::string id;  // chosen by the client, stable while address and port change
   net::Protocol protocol = net::Protocol::tcp;
@@ -24,6 +31,8 @@ struct Service {
   std::string path;    // empty or beginning with '/'
   std::string title;
   int64_t expires_at_s = 0, updated_at_s = 0;
+  std::optional<Inside> inside;  // the mapping it follows, where an AFTR vouches for it
+  bool by_operator = false;      // there by a rule of the operator's, not by a client's update
 };
 
 // URI schemes a portal may link to. Anything else ("javascript:") is refused at the door.

@@ -33,12 +33,13 @@ net::Result<Host, std::string> host_of(const Request& request, const Target& tar
 
 }  // namespace
 
-Site::Site(const Config& config, Registry& registry, std::function<void()> on_change)
+Site::Site(const Config& config, Registry& registry, std::function<void()> on_change, const Authority* authority)
     : config_(config),
       policy_(config.allow_address),
       registry_(registry),
       updates_(limits::updates_burst, limits::update_refill_s, limits::rate_limiter_sources_max),
-      on_change_(std::move(on_change)) {
+      on_change_(std::move(on_change)),
+      authority_(authority) {
   decoy_hash();  // made now: the first unknown account must not be the slow one
 }
 
@@ -96,7 +97,7 @@ Reply Site::name_page(const Request& request, const Target& target, const std::s
   const auto entry = registry_.find(name, now_s);
   if (!entry) return unknown_name_page(name);
   const auto& services = entry->services;
-  if (services.empty()) return nothing_here_page(name, config_.hostname);
+  if (entry->suspended || services.empty()) return nothing_here_page(name, config_.hostname);
   if (services.size() == 1 && is_web(services.front()))
     return redirect_to(services.front(), target, request.method, config_.redirect_code);
   return is_read(request) ? portal_page(name, services) : read_only();
@@ -107,7 +108,7 @@ Site::Outcome Site::with_account(const Request& request, const std::optional<Cre
   if (!credentials) return refused(false);
   const auto hash = registry_.token_hash(credentials->account);
   Verification verification{request.source, credentials->account, credentials->token, hash.value_or(decoy_hash())};
-  UpdateContext context{config_, policy_, registry_, updates_, on_change_, now_s};
+  UpdateContext context{config_, policy_, registry_, updates_, on_change_, authority_, now_s};
   switch (gate_.admit(verification, now_s)) {
     case Admission::right:
       return serve(context, credentials->account);

@@ -24,9 +24,11 @@ class Site {
   Gate gate_;
   RateLimiter updates_;
   std::function<void()> on_change_;
+  const Authority* authority_;
 
  public:
-  Site(const Config& config, Registry& registry, std::function<void()> on_change);
+  // With an authority what clients register is what it vouches for.
+  Site(const Config& config, Registry& registry, std::function<void()> on_change, const Authority* authority = nullptr);
 
   // The reply; or a token to verify, after which settle() and the same request again give the reply.
   using Outcome = std::variant<Reply, Verification>;

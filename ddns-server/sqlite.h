@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 
 struct sqlite3;
 struct sqlite3_stmt;
@@ -18,12 +19,23 @@ struct StoreError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// Prepared statements of a database, by their text: preparing costs more than most of them.
+using PreparedStatements = std::unordered_multimap<std::string, std::unique_ptr<sqlite3_stmt, int (*)(sqlite3_stmt*)>>;
+
 class Statement {
-  std::unique_ptr<sqlite3_stmt, int (*)(sqlite3_stmt*)> handle_;
+  PreparedStatements* shelf_;  // where it lies while nobody uses it
+  PreparedStatements::node_type node_;
   int next_ = 1;
 
+  [[nodiscard]] sqlite3_stmt* handle() const { return node_.mapped().get(); }
+
  public:
-  Statement(sqlite3* database, std::string_view sql);
+  Statement(sqlite3* database, PreparedStatements& shelf, const std::string& sql);
+  Statement(Statement&& other) noexcept;
+  Statement& operator=(Statement&&) = delete;
+  Statement(const Statement&) = delete;
+  Statement& operator=(const Statement&) = delete;
+  ~Statement();
   Statement& bind(std::string_view text);
   Statement& bind(int64_t number);
   bool step();  // true: a row is there
@@ -32,34 +44,38 @@ class Statement {
 };
 
 class Database {
+  friend class Transaction;
   std::unique_ptr<sqlite3, int (*)(sqlite3*)> handle_;
+  std::unique_ptr<PreparedStatements> shelf_ = std::make_unique<PreparedStatements>();
+  int transactions_ = 0;  // one in the other
 
  public:
   explicit Database(const std::string& path);  // throws StoreError
   void run(const char* sql);                   // one or more statements without parameters
   // Prepared, bound, and stepped by the caller: for (auto q = db.query("…", a, b); q.step();) …
   template <class... Values>
-  Statement query(std::string_view sql, const Values&... values) {
-    Statement statement(handle_.get(), sql);
+  Statement query(const std::string& sql, const Values&... values) {
+    Statement statement(handle_.get(), *shelf_, sql);
     (statement.bind(values), ...);
     return statement;
   }
   // Runs a change to its end and tells how many rows it touched.
   template <class... Values>
-  int change(std::string_view sql, const Values&... values) {
+  int change(const std::string& sql, const Values&... values) {
     query(sql, values...).step();
     return changes();
   }
   [[nodiscard]] int changes() const;
 };
 
-// All or nothing: what is not committed is rolled back, by leaving the scope or by kill -9.
+// All or nothing: what is not committed is rolled back, by leaving the scope or by kill -9. One within another is part
+// of that one; it may be left uncommitted only with nothing done, or by an exception that ends both.
 class Transaction {
   Database& database_;
   bool open_ = true;
 
  public:
-  explicit Transaction(Database& database) : database_(database) { database_.run("BEGIN IMMEDIATE"); }
+  explicit Transaction(Database& database);
   Transaction(const Transaction&) = delete;
   Transaction& operator=(const Transaction&) = delete;
   ~Transaction();

@@ -10,11 +10,13 @@ import json
 import re
 import shutil
 import signal
+import socket
 import sys
 import time
 import traceback
 
 import lab as labs
+import pcp
 from lab import HOME, SERVERS, Lab, LabError, wait_for
 
 STEPS = []
@@ -77,13 +79,29 @@ server = {SERVERS['dns']}:53
 zone = {labs.ZONE}
 key-file = {key}
 portal-address = {SERVERS['ddns']}
+[authority]
+socket = {self.lab.directory}/feed.sock
 """)
-        program = [self.lab.binaries / "portolan-ddnsd", "-c", config]
+        self.ddnsd = program = [self.lab.binaries / "portolan-ddnsd", "-c", config]
         for home in ("home1", "home2"):
             labs.run([*program, "account", "add", home, "--token-stdin"], text_in=f"the-long-secret-of-{home}\n")
+            labs.run([*program, "account", "bind", home, self.subscriber(home)])
             labs.run([*program, "name", "add", f"{home}.{labs.ZONE}", home])
         self.lab.start("ddns", "portolan-ddnsd", program)
         self.lab.wait_ready("portolan-ddnsd", lambda: self.curl("ddns", f"http://{SERVERS['ddns']}/"))
+
+    @staticmethod
+    def subscriber(home):
+        return labs.B4_ADDRESSES[f"b4-{home[-1]}"][:-1] + "/56"
+
+    def map(self, home, port):
+        """Asks for a port as any program of the home could, and tells no DDNS server: the outside port."""
+        with self.lab.inside(home), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+            asking.settimeout(5)
+            asking.sendto(pcp.map_request(HOME, pcp.TCP, port), ("192.0.0.1", pcp.PORT))
+            response = pcp.parse(asking.recv(1100))
+        must(response.result == pcp.SUCCESS, f"result {response.result}")
+        return response.outside_port
 
     def start_client(self, home, services, suggested_port=0):
         """portolan-ddns on the home's host: PCP inside the softwire, registration at the DDNS server."""
@@ -212,20 +230,48 @@ suggested-port = {suggested_port}
         _, address, before = self.location("home1.example")
         prefix = labs.B4_ADDRESSES["b4-1"][:-1] + "/56"
         self.lab.ctl(f"clear subscriber {prefix}")
+        given = wait_for("another mapping", lambda: [m["outside"] for m in self.lab.ctl_json(f"show mappings subscriber {prefix}")
+                                                     if m["inside"] == f"{HOME}:8080" and m["life"].startswith("explicit")])
+        cleared = time.monotonic()
 
         def moved():
             _, now_address, port = self.location("home1.example")
             return f"{now_address}:{port}" if (now_address, port) != (address, before) else None
 
         after = wait_for("another outside port", moved, seconds=30)
-        self.seen["home1.example after the change"] = after
+        must([after] == given, f"mapped to {given}, the name leads to {after}")
+        took = time.monotonic() - cleared
+        self.seen["home1.example after the change"] = f"{after}, found by name {took:.2f} s after the AFTR had given it"
         stale = self.lab.run("visitor", f"curl -s -m 2 http://{address}:{before}/", check=False)
         must(TITLES["home1"] not in stale, "the old port still leads to the home")
-        return f"{address}:{before} → {after}; the old one is closed"
+        return f"{address}:{before} → {after}, by name {took:.2f} s after PCP; the old one is closed"
 
     @step("The same name works again", "visitor$ curl -L http://home1.example/")
     def visit_again(self):
         return self.visit()
+
+    # Shows DDN-016, DDN-019.
+    @step("A home that runs no DDNS client is found too: the AFTR tells", "# portolan-ddnsd name follow quiet.example PREFIX")
+    def operator_mode(self):
+        labs.run([*self.ddnsd, "name", "add", "quiet.example", "home2"])
+        labs.run([*self.ddnsd, "name", "follow", "quiet.example", self.subscriber("home2"), "tcp", "8082", "web"])
+        self.lab.start_page("home2", "home2-quiet", HOME, 8082, "A quiet page")
+        port = self.map("home2", 8082)
+        asked = time.monotonic()
+        found = wait_for("quiet.example to redirect", lambda: self.location("quiet.example"))
+        took = time.monotonic() - asked
+        must(found[2] == port, f"PCP granted {port}, the name leads to {found}")
+        must("A quiet page" in self.curl("visitor", "http://quiet.example/", "-L", "--resolve",
+                                         f"quiet.example:80:{SERVERS['ddns']}"), "not the page")
+        wait_for("quiet.example in the DNS",
+                 lambda: self.lab.dig("SRV", "_http._tcp.quiet.example") == f"0 0 {port} direct.quiet.example.")
+        stolen = self.curl("home1", f"http://ddns.{labs.ZONE}/nic/update?hostname=home1.{labs.ZONE}&myip={found[1]}"
+                           f"&port={port}&service=theft", "-u", "home1:the-long-secret-of-home1")
+        must(stolen == "dnserr\n", f"home 1 registers home 2's port: {stolen}")
+        labs.run([*self.ddnsd, "name", "unfollow", "quiet.example"])
+        wait_for("its end in the DNS", lambda: not self.lab.dig("SRV", "_http._tcp.quiet.example"))
+        self.seen["a mapping without any client"] = f"found by name {took:.2f} s after PCP's answer"
+        return f"port {port}, {took:.2f} s after it was mapped; home 1 cannot register it"
 
     # Shows PCP-202.
     @step("portoland is killed and started again: nobody notices", "# kill -9 portoland; portoland -c portoland.conf")

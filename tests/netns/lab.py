@@ -346,6 +346,8 @@ aftr-address = {AFTR}
 prefix = {self.pool}
 [cli]
 socket = {self.directory}/cli.sock
+[feed]
+socket = {self.directory}/feed.sock
 """ + self.extra_config
 
     def _eal_environment(self):

@@ -71,10 +71,14 @@ std::string header(const Reply& reply, const std::string& name) {
   return found == reply.headers.end() ? "" : found->second;
 }
 
-SiteTest::SiteTest()
+SiteTest::SiteTest(bool with_authority)
     : config_(test_config(directory_)),
       registry_(must_open(config_.database)),
-      site_(config_, registry_, [this] { ++changes_; }) {
+      authority_(with_authority
+                     ? std::optional<Authority>(std::in_place, must_open(config_.database), [this] { ++changes_; })
+                     : std::nullopt),
+      site_(
+          config_, registry_, [this] { ++changes_; }, authority_ ? &*authority_ : nullptr) {
   registry_.add_account("alice", hash_token(alice_token, Strength::least));
   registry_.add_account("bob", hash_token(bob_token, Strength::least));
   registry_.add_name("alice.example", "alice");
@@ -82,13 +86,15 @@ SiteTest::SiteTest()
   registry_.add_name("bob.example", "bob");
 }
 
-Reply SiteTest::answer(const Request& request) {
+Reply SiteTest::answer(const Request& asked) {
+  Request request = asked;
   auto outcome = site_.handle(request, now_s_);
   if (const auto* verification = std::get_if<Verification>(&outcome)) {
     ++verifications_;
     site_.settle(*verification, is_right(*verification), now_s_);
     outcome = site_.handle(request, now_s_);
   }
+  for (; std::get<Reply>(outcome).is_again; outcome = site_.handle(request, now_s_)) ++request.tries;
   return std::get<Reply>(outcome);
 }
 

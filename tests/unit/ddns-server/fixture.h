@@ -3,8 +3,10 @@
 
 #include <filesystem>
 #include <gtest/gtest.h>
+#include <optional>
 #include <string>
 
+#include "ddns-server/authority.h"
 #include "ddns-server/config.h"
 #include "ddns-server/gate.h"
 #include "ddns-server/message.h"
@@ -34,7 +36,7 @@ std::string header(const Reply& reply, const std::string& name);
 // Accounts alice and bob (tokens as below) own alice.example, cam.alice.example and bob.example.
 class SiteTest : public ::testing::Test {
  protected:
-  SiteTest();
+  explicit SiteTest(bool with_authority = false);
 
   Reply answer(const Request& request);  // verifies tokens on the spot
   Reply get(const std::string& host, const std::string& target);
@@ -49,6 +51,7 @@ class SiteTest : public ::testing::Test {
   int changes_ = 0;        // how often the publisher was rung
   int verifications_ = 0;  // how often argon2id had to run
   int64_t now_s_ = 1'700'000'000;
+  std::optional<Authority> authority_;  // if asked for
   Site site_;
 };
 

@@ -2,6 +2,7 @@
 #include "ddns-server/http_server.h"
 
 #include <arpa/inet.h>
+#include <cstdio>
 #include <cstring>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
@@ -9,6 +10,7 @@
 #include <thread>
 #include <unistd.h>
 
+#include "tests/unit/certificate.h"
 #include "tests/unit/ddns-server/fixture.h"
 
 namespace portolan::ddnsd::test {
@@ -217,6 +219,65 @@ TEST_F(HttpServerTest, every_second_runs_on_the_servers_thread) {
   });
   server_->run();
   EXPECT_GT(seen, 1'700'000'000);
+}
+
+class HttpsTest : public HttpServerTest {
+ protected:
+  HttpsTest() {
+    config_.listen_tls = {{net::mapped(endpoint("127.0.0.1:1").address), 0}};
+    config_.certificate = certificate_.certificate;
+    config_.key = certificate_.key;
+  }
+  // curl's answer: header and body; trusts the certificate first made and no other.
+  std::string curl(const std::string& options, const std::string& path) {
+    const std::string command = "curl -s -S -i -m 20 --cacert " + trusted_ + " " + options +
+                                " 'https://localhost:" + std::to_string(server_->port(1)) + path + "' 2>&1";
+    FILE* pipe = popen(command.c_str(), "r");
+    std::string out;
+    for (char octets[1024]; fgets(octets, sizeof octets, pipe) != nullptr;) out += octets;
+    pclose(pipe);
+    return out;
+  }
+  CertificateFiles certificate_{directory_.file(""), "ddnsd"};
+  std::string trusted_ = certificate_.certificate;
+};
+
+TEST_F(HttpsTest, DDN_012_a_name_redirects_over_https_too) {
+  start();
+  EXPECT_NE(curl("-H 'Host: alice.example'", "/x?y=1").find("http://192.0.2.1:2000/x?y=1"), std::string::npos);
+}
+
+TEST_F(HttpsTest, DYN_017_updates_are_taken_over_https) {
+  start();
+  const std::string host = "-H 'Host: ddns.example' -u alice:",
+                    query = "/nic/update?hostname=alice.example&myip=192.0.2.7";
+  EXPECT_NE(curl(host + alice_token, query).find("good 192.0.2.7"), std::string::npos);
+  EXPECT_NE(curl(host + bob_token, query).find("badauth"), std::string::npos);
+}
+
+TEST_F(HttpsTest, a_renewed_certificate_is_taken_over_without_a_restart) {
+  start();
+  EXPECT_NE(curl("-H 'Host: ddns.example'", "/healthz").find("ok"), std::string::npos);
+  const CertificateFiles renewed(directory_.file(""), "renewed");
+  trusted_ = renewed.certificate;
+  std::filesystem::copy_file(renewed.key, certificate_.key, std::filesystem::copy_options::overwrite_existing);
+  std::filesystem::copy_file(renewed.certificate, certificate_.certificate,
+                             std::filesystem::copy_options::overwrite_existing);
+  EXPECT_NE(curl("-H 'Host: ddns.example'", "/healthz").find("ok"), std::string::npos);
+}
+
+TEST_F(HttpsTest, who_says_nothing_in_the_handshake_is_let_go) {
+  start({.request_timeout = std::chrono::milliseconds(200), .reply_timeout = std::chrono::milliseconds(200)});
+  Client silent(server_->port(1)), rude(server_->port(1));
+  rude.send("GET / HTTP/1.1\r\nHost: alice.example\r\n\r\n");
+  silent.read_to_end(), rude.read_to_end();
+  EXPECT_TRUE(silent.closed_by_server_ && rude.closed_by_server_);
+  EXPECT_NE(curl("-H 'Host: ddns.example'", "/healthz").find("ok"), std::string::npos);
+}
+
+TEST_F(HttpsTest, a_certificate_that_cannot_be_used_is_named) {
+  config_.certificate = directory_.file("nothing.pem");
+  EXPECT_THROW(HttpServer(config_, site_, {}), std::runtime_error);
 }
 
 }  // namespace

@@ -53,35 +53,69 @@ std::string secret_of(const std::string& key_text) {
 
 }  // namespace
 
-Named::Named() : port_(free_port()) {
+Named::Named(Kind kind) : kind_(kind), port_(free_port()) {
   const std::string key = output_of("PATH=$PATH:/usr/sbin tsig-keygen -a hmac-sha256 ddns-key");
   key_ = {"ddns-key", "hmac-sha256", secret_of(key)};
+  write_configuration(key);
+  forget();
+  start();
+}
+
+void Named::write_configuration(const std::string& key) const {
+  const std::string folder = directory_.file("");
+  if (kind_ == Kind::bind)
+    std::ofstream(directory_.file("conf"))
+        << key << "options { directory \"" << folder << "\"; listen-on port " << port_
+        << " { 127.0.0.1; }; listen-on-v6 { none; }; pid-file \"" << directory_.file("pid") << "\"; session-keyfile \""
+        << directory_.file("session.key") << "\"; recursion no; dnssec-validation no; };\ncontrols {};\n"
+        << "zone \"example\" { type primary; file \"" << directory_.file("zone")
+        << "\"; update-policy { grant ddns-key zonesub A SRV URI HTTPS SVCB PTR TXT; }; };\n";
+  else
+    std::ofstream(directory_.file("conf"))
+        << "server:\n  rundir: " << folder << "\n  listen: 127.0.0.1@" << port_ << "\ndatabase:\n  storage: " << folder
+        << "\nlog:\n  - target: stderr\n    any: info\nkey:\n  - id: ddns-key\n    algorithm: hmac-sha256\n    secret: "
+        << key_.secret << "\nacl:\n  - id: ddns\n    key: ddns-key\n    action: update\nzone:\n  - domain: example\n"
+        << "    storage: " << folder << "\n    file: zone\n    acl: ddns\n";
+}
+
+void Named::forget() {
+  for (const char* name : {"zone.jnl", "journal", "timers"}) std::filesystem::remove_all(directory_.file(name));
   std::ofstream(directory_.file("zone")) << "$TTL 60\n@ SOA ns hostmaster 1 60 60 600 60\n@ NS ns\nns A 127.0.0.1\n";
-  std::ofstream(directory_.file("named.conf"))
-      << key << "options { directory \"" << directory_.file("") << "\"; listen-on port " << port_
-      << " { 127.0.0.1; }; listen-on-v6 { none; }; pid-file \"" << directory_.file("pid") << "\"; session-keyfile \""
-      << directory_.file("session.key") << "\"; recursion no; dnssec-validation no; };\ncontrols {};\n"
-      << "zone \"example\" { type primary; file \"" << directory_.file("zone")
-      << "\"; update-policy { grant ddns-key zonesub A SRV URI; }; };\n";
+}
+
+void Named::start() {
   pid_ = fork();
   if (pid_ == 0) {
-    const int log = open(directory_.file("log").c_str(), O_CREAT | O_WRONLY, 0600);
+    const int log = open(directory_.file("log").c_str(), O_CREAT | O_WRONLY | O_APPEND, 0600);
     dup2(log, STDERR_FILENO);
+    dup2(log, STDOUT_FILENO);
     setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
-    execlp("named", "named", "-g", "-n", "1", "-c", directory_.file("named.conf").c_str(), nullptr);
+    const std::string configuration = directory_.file("conf");
+    if (kind_ == Kind::bind) execlp("named", "named", "-g", "-n", "1", "-c", configuration.c_str(), nullptr);
+    if (kind_ == Kind::knot) execlp("knotd", "knotd", "-c", configuration.c_str(), nullptr);
     _exit(127);
   }
   if (dig_until("example", "NS", "ns.example.") == "ns.example.") return;
   std::ostringstream log;
   log << std::ifstream(directory_.file("log")).rdbuf();
-  kill(pid_, SIGKILL);
-  waitpid(pid_, nullptr, 0);
-  throw std::runtime_error("named does not answer (apt-get install bind9 bind9-dnsutils?):\n" + log.str());
+  stop();
+  throw std::runtime_error("the DNS server does not answer (apt-get install bind9 bind9-dnsutils knot?):\n" +
+                           log.str());
 }
 
-Named::~Named() {
+void Named::stop() {
+  if (pid_ < 0) return;
   kill(pid_, SIGTERM);
   waitpid(pid_, nullptr, 0);
+  pid_ = -1;
+}
+
+Named::~Named() { stop(); }
+
+void Named::update(const std::string& lines) const {
+  const std::string command = "printf 'server 127.0.0.1 " + std::to_string(port_) + "\nzone example\n" + lines +
+                              "send\n' | nsupdate -y hmac-sha256:ddns-key:" + key_.secret;
+  if (std::system(command.c_str()) != 0) throw std::runtime_error("nsupdate: " + lines);
 }
 
 DnsConfig Named::config(DnsConfig::Mode mode) const {

@@ -1,4 +1,4 @@
-// A real BIND on a loopback port of its own, with one zone and one TSIG key, for as long as the object lives.
+// A real BIND or Knot on a loopback port of its own, with one zone and one TSIG key, for as long as the object lives.
 #pragma once
 
 #include <string>
@@ -10,16 +10,28 @@
 namespace portolan::ddnsd::test {
 
 class Named {
+ public:
+  enum class Kind : uint8_t { bind, knot };
+
+ private:
+  void write_configuration(const std::string& key) const;
+
+  const Kind kind_;
   TempDir directory_;
   TsigKey key_;
   uint16_t port_ = 0;
   pid_t pid_ = -1;
 
  public:
-  Named();  // throws if named, tsig-keygen or dig is not there, or named does not come up
+  explicit Named(Kind kind = Kind::bind);  // throws if a program is not there, or the server does not come up
   ~Named();
   Named(const Named&) = delete;
   Named& operator=(const Named&) = delete;
+
+  void start();
+  void stop();                                  // its zone stays
+  void forget();                                // stopped: its zone is as it was at first
+  void update(const std::string& lines) const;  // as somebody with nsupdate and the key would
 
   [[nodiscard]] DnsConfig config(DnsConfig::Mode mode) const;
   // The answer's data, one record a line, sorted; "" for none.

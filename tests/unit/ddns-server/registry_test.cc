@@ -131,8 +131,8 @@ TEST_F(RegistryTest, removing_an_account_owes_the_withdrawal_of_its_names) {
   registry_.put("a.example", web_service(), now_s);
   registry_.set_dns_published("a.example", {"a.example A"});
   settle_all();
-  EXPECT_TRUE(registry_.remove_account("alice"));
-  EXPECT_FALSE(registry_.remove_account("alice"));
+  EXPECT_TRUE(registry_.remove_account("alice", now_s));
+  EXPECT_FALSE(registry_.remove_account("alice", now_s));
   EXPECT_TRUE(registry_.names().empty());
   EXPECT_EQ(owed(), std::vector<std::string>{"a.example"});
   EXPECT_EQ(registry_.dns_published("a.example"), std::vector<std::string>{"a.example A"});
@@ -206,7 +206,7 @@ TEST(RegistryOpen, a_registry_with_a_damaged_page_is_refused) {
     registry.add_account("alice", "hash");
     Database(path).run(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) "
-        "INSERT INTO names SELECT 'n' || i || '.example', 'alice' FROM n");
+        "INSERT INTO names(fqdn, account) SELECT 'n' || i || '.example', 'alice' FROM n");
   }
   std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
   file.seekp(0, std::ios::end);
@@ -220,14 +220,37 @@ TEST(RegistryOpen, a_registry_with_a_damaged_page_is_refused) {
   EXPECT_NE(registry.error().find("damaged"), std::string::npos) << registry.error();
 }
 
+TEST(RegistryOpen, a_registry_of_version_1_is_taken_over) {
+  const TempDir directory;
+  const std::string path = directory.file("ddns.sqlite");
+  Database(path).run(R"sql(
+CREATE TABLE accounts(name TEXT PRIMARY KEY, token_hash TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE names(fqdn TEXT PRIMARY KEY, account TEXT NOT NULL REFERENCES accounts(name)) STRICT, WITHOUT ROWID;
+CREATE TABLE services(fqdn TEXT NOT NULL REFERENCES names(fqdn) ON DELETE CASCADE, id TEXT NOT NULL,
+  protocol INTEGER NOT NULL, address INTEGER NOT NULL, port INTEGER NOT NULL, scheme TEXT NOT NULL, path TEXT NOT NULL,
+  title TEXT NOT NULL, expires_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, PRIMARY KEY(fqdn, id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE dns_owed(position INTEGER PRIMARY KEY AUTOINCREMENT, fqdn TEXT NOT NULL UNIQUE, revision INTEGER NOT NULL)
+  STRICT;
+CREATE TABLE dns_published(fqdn TEXT NOT NULL, record_set TEXT NOT NULL, PRIMARY KEY(fqdn, record_set))
+  STRICT, WITHOUT ROWID;
+INSERT INTO accounts VALUES('alice', 'hash');
+INSERT INTO names VALUES('a.example', 'alice');
+INSERT INTO services VALUES('a.example', 'web', 6, 3221225985, 2000, 'http', '', '', 1800000000, 1);
+PRAGMA application_id=1346653779; PRAGMA user_version=1)sql");
+  Registry registry = must_open(path);
+  EXPECT_EQ(uri_of(registry.find("a.example", now_s)->services.at(0)), "http://192.0.2.1:2000");
+  EXPECT_EQ(registry.put("a.example", web_service("192.0.2.1:2001"), now_s), Registry::Put::changed);
+}
+
 TEST(RegistryOpen, a_newer_registry_is_refused) {
   const TempDir directory;
   const std::string path = directory.file("ddns.sqlite");
   must_open(path);
-  Database(path).run("PRAGMA user_version=2");
+  Database(path).run("PRAGMA user_version=3");
   const auto registry = Registry::open(path);
   ASSERT_FALSE(registry);
-  EXPECT_NE(registry.error().find("newer portolan-ddnsd (schema 2, this one knows 1)"), std::string::npos);
+  EXPECT_NE(registry.error().find("newer portolan-ddnsd (schema 3, this one knows 2)"), std::string::npos);
 }
 
 TEST(RegistryOpen, another_programs_database_is_refused_and_left_alone) {

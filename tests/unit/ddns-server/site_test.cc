@@ -8,7 +8,7 @@
 namespace portolan::ddnsd::test {
 namespace {
 
-// Also shows DDN-007.
+// Also shows DDN-007, SVC-008.
 TEST_F(SiteTest, DDN_010_one_web_service_redirects) {
   registry_.put("alice.example", web_service(), now_s_);
   for (const char* host : {"alice.example", "ALICE.Example", "alice.example.", "alice.example:8080"}) {
