@@ -20,7 +20,8 @@ nat::ShardSettings settings(uint32_t mappings) {
   out.subscribers_max = mappings / mappings_per_subscriber + 2;
   out.policy.timeouts.quarantine_s = 0;
   const unsigned addresses = std::max(16U, std::bit_ceil(mappings / 32'000U));
-  out.policy.pool = nat::Pool({{net::Ipv4{0x0a000000}, static_cast<uint8_t>(32 - std::countr_zero(addresses))}}, {}, 256, 1);
+  out.policy.pool =
+      nat::Pool({{net::Ipv4{0x0a000000}, static_cast<uint8_t>(32 - std::countr_zero(addresses))}}, {}, 256, 1);
   return out;
 }
 

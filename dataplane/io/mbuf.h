@@ -4,6 +4,7 @@
 
 #include <rte_mbuf.h>
 
+#include "dataplane/pipeline/fast_path.h"
 #include "dataplane/pipeline/packet.h"
 
 namespace portolan::io {
@@ -28,14 +29,30 @@ inline void describe(rte_mbuf& frame, const pipeline::Context& context, pipeline
   packet.handle = &frame;
 }
 
-// The packet's window becomes the buffer's.
-inline rte_mbuf& settle(const pipeline::Packet& packet) {
-  rte_mbuf& frame = *frame_of(packet);
-  frame.data_off = static_cast<uint16_t>(packet.data - static_cast<uint8_t*>(frame.buf_addr));
-  frame.data_len = static_cast<uint16_t>(packet.bytes);
-  frame.pkt_len = packet.bytes;
+inline pipeline::Frame frame_from(rte_mbuf& frame, pipeline::Side side) {
+  const bool stripped = (frame.ol_flags & RTE_MBUF_F_RX_VLAN_STRIPPED) != 0;
+  return {.data = bytes_of(frame),
+          .bytes = frame.data_len,
+          .vlan = stripped ? frame.vlan_tci : uint16_t{0},
+          .side = side,
+          .handle = &frame};
+}
+inline pipeline::Frame frame_from(rte_mbuf& frame, const pipeline::Context& context) {
+  auto out = frame_from(frame, context.side);
+  if (!context.is_of_frame()) out.bytes = 0;
+  return out;
+}
+inline rte_mbuf& mbuf_of(const pipeline::Frame& frame) { return *static_cast<rte_mbuf*>(frame.handle); }
+
+// The window of octets becomes the buffer's.
+inline rte_mbuf& settle(rte_mbuf& frame, const uint8_t* data, uint32_t bytes) {
+  frame.data_off = static_cast<uint16_t>(data - static_cast<uint8_t*>(frame.buf_addr));
+  frame.data_len = static_cast<uint16_t>(bytes);
+  frame.pkt_len = bytes;
   return frame;
 }
+inline rte_mbuf& settle(const pipeline::Packet& packet) { return settle(*frame_of(packet), packet.data, packet.bytes); }
+inline rte_mbuf& settle(const pipeline::Frame& frame) { return settle(mbuf_of(frame), frame.data, frame.bytes); }
 
 class MbufBuffers final : public pipeline::Buffers {
   rte_mempool& pool_;

@@ -107,13 +107,36 @@ size_t WorkerThread::receive(Side side, uint32_t now_s) {
   std::array<rte_mbuf*, pipeline::burst_max> frames;
   const size_t count = rte_eth_rx_burst(way(side).port, *way(side).receive_queue, frames.data(), pipeline::burst_max);
   if (count == 0) return 0;
-  for (size_t i = 0; i < count; ++i) rte_prefetch0(bytes_of(*frames[i]));
-  pipeline::Context context;
-  context.side = side;
-  for (size_t i = 0; i < count; ++i)
-    if (make_linear(*frames[i], side)) describe(*frames[i], context, burst_.packets[burst_.count++]);
-  process(now_s);
+  std::array<pipeline::Frame, pipeline::burst_max> burst;
+  size_t linear = 0;
+  for (size_t i = 0; i < count; ++i) {
+    if (!make_linear(*frames[i], side)) continue;
+    burst[linear++] = frame_from(*frames[i], side);
+    rte_prefetch0(bytes_of(*frames[i]));
+  }
+  forward(std::span(burst).first(linear), false, now_s);
   return count;
+}
+
+// The fast path takes what it can, the pipeline the rest; they leave in the order they came.
+void WorkerThread::forward(std::span<pipeline::Frame> frames, bool handed_over, uint32_t now_s) {
+  burst_.sent_fast = worker_.forward_plain(frames, handed_over, now_s);
+  if (burst_.sent_fast < frames.size()) {
+    for (const auto& frame : frames) {
+      if (frame.sent) continue;
+      pipeline::Context context;
+      context.side = frame.side;
+      describe(mbuf_of(frame), handed_over ? context_of(mbuf_of(frame)) : context, burst_.packets[burst_.count++]);
+    }
+    worker_.process(burst_, now_s);
+  }
+  size_t processed = 0;
+  for (const auto& frame : frames)
+    if (frame.sent)
+      outlet(frame.side).batch.add(settle(frame));
+    else
+      carry_out(burst_.packets[processed++]);
+  carry_out(processed);
 }
 
 // The pipeline reads straight memory. Buffers hold the largest frame, so only a strange driver comes here.
@@ -132,9 +155,10 @@ size_t WorkerThread::take_handed_over(uint32_t now_s) {
   const size_t count = handed_over_.take(frames);
   if (count == 0) return 0;
   for (size_t i = 0; i < count; ++i) rte_prefetch0(bytes_of(*frames[i]));
-  for (size_t i = 0; i < count; ++i) describe(*frames[i], context_of(*frames[i]), burst_.packets[burst_.count++]);
+  std::array<pipeline::Frame, pipeline::burst_max> burst;
+  for (size_t i = 0; i < count; ++i) burst[i] = frame_from(*frames[i], context_of(*frames[i]));
   worker_.counters().handed_in.add(count);
-  process(now_s);
+  forward(std::span(burst).first(count), true, now_s);
   return count;
 }
 
@@ -159,10 +183,15 @@ size_t WorkerThread::take_for_transmission(Side side) {
 
 void WorkerThread::process(uint32_t now_s) {
   worker_.process(burst_, now_s);
-  for (size_t i = 0; i < burst_.count; ++i) carry_out(burst_.packets[i]);
+  carry_out(size_t{0});
+}
+
+// What the pipeline decided of its burst, from that packet on; then all goes.
+void WorkerThread::carry_out(size_t from) {
+  for (size_t i = from; i < burst_.count; ++i) carry_out(burst_.packets[i]);
   for (size_t i = 0; i < burst_.fragment_count; ++i) carry_out(burst_.fragments[i]);
   pass_on();
-  burst_.count = burst_.fragment_count = 0;
+  burst_.count = burst_.sent_fast = burst_.fragment_count = 0;
 }
 
 void WorkerThread::carry_out(Packet& packet) {
@@ -183,10 +212,7 @@ void WorkerThread::carry_out(Packet& packet) {
   rte_pktmbuf_free(frame_of(packet));
 }
 
-void WorkerThread::carry_out_send(Packet& packet) {
-  Batch& batch = outlet(packet.way_out).batch;
-  batch.frames[batch.count++] = &settle(packet);
-}
+void WorkerThread::carry_out_send(Packet& packet) { outlet(packet.way_out).batch.add(settle(packet)); }
 
 void WorkerThread::carry_out_punt(Packet& packet) {
   rte_mbuf& frame = settle(packet);
@@ -201,8 +227,7 @@ void WorkerThread::carry_out_punt(Packet& packet) {
 void WorkerThread::carry_out_hand_over(Packet& packet) {
   rte_mbuf& frame = settle(packet);
   context_of(frame) = packet.context;
-  Batch& batch = hand_overs_[packet.context.target];
-  batch.frames[batch.count++] = &frame;
+  hand_overs_[packet.context.target].add(frame);
 }
 
 void WorkerThread::pass_on() {
@@ -219,8 +244,12 @@ void WorkerThread::pass_on() {
 void WorkerThread::transmit(Side side, std::span<rte_mbuf*> frames) {
   if (frames.empty()) return;
   if (!way(side).transmit_queue) return drop(frames.subspan(outlet(side).relay->put(frames)), Verdict::transmit_full);
-  std::array<uint32_t, std::tuple_size_v<decltype(Batch::frames)>> bytes;  // the device frees what it takes
-  std::ranges::transform(frames, bytes.begin(), [](const rte_mbuf* frame) { return frame->pkt_len; });
+  const auto bytes_in = [](std::span<rte_mbuf* const> some) {
+    uint64_t sum = 0;
+    for (const rte_mbuf* frame : some) sum += frame->pkt_len;
+    return sum;
+  };
+  const uint64_t bytes = bytes_in(frames);  // now, for the device frees what it takes
   size_t taken = 0;
   for (unsigned tries = 0; taken < frames.size() && tries < transmit_tries_max; ++tries) {
     const auto rest = frames.subspan(taken);
@@ -229,9 +258,7 @@ void WorkerThread::transmit(Side side, std::span<rte_mbuf*> frames) {
   }
   auto& counters = worker_.counters().side(side);
   counters.sent.add(taken);
-  uint64_t sent_bytes = 0;
-  for (size_t i = 0; i < taken; ++i) sent_bytes += bytes[i];
-  counters.sent_bytes.add(sent_bytes);
+  counters.sent_bytes.add(bytes - bytes_in(frames.subspan(taken)));
   drop(frames.subspan(taken), Verdict::transmit_full);
 }
 

@@ -76,6 +76,7 @@ class WorkerThread {
   struct Batch {
     std::array<rte_mbuf*, pipeline::burst_max + pipeline::released_max + pipeline::fragments_max> frames;
     size_t count = 0;
+    void add(rte_mbuf& frame) { frames[count++] = &frame; }
     std::span<rte_mbuf*> take() { return {frames.data(), std::exchange(count, 0)}; }
   };
   struct Outlet {  // one side's way out
@@ -92,7 +93,9 @@ class WorkerThread {
   size_t process_due(uint32_t now_s);
   size_t take_for_transmission(pipeline::Side side);
   bool make_linear(rte_mbuf& frame, pipeline::Side side);
+  void forward(std::span<pipeline::Frame> frames, bool handed_over, uint32_t now_s);
   void process(uint32_t now_s);
+  void carry_out(size_t from);
   void carry_out(pipeline::Packet& packet);
   void carry_out_send(pipeline::Packet& packet);
   void carry_out_punt(pipeline::Packet& packet);

@@ -7,6 +7,10 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "dataplane/nat/zero_pages.h"
 
@@ -32,8 +36,8 @@ class BucketIndex {
     const uint16_t tag = tag_of(hash);
     for (uint32_t at = hash & mask_, probes = 0; probes < probes_max; at = (at + 1) & mask_, ++probes) {
       const Bucket& bucket = buckets_[at];
-      for (uint32_t i = 0; i < entries_per_bucket; ++i)
-        if (bucket.tags[i] == tag && bucket.indexes[i] != none && is_it(bucket.indexes[i])) return bucket.indexes[i];
+      for (uint32_t fits = bucket.fitting(tag); fits != 0; fits &= fits - 1)
+        if (const uint32_t index = bucket.indexes[place_of(fits)]; is_it(index)) return index;
       if (bucket.passed_over == 0) return none;
     }
     return none;
@@ -42,10 +46,8 @@ class BucketIndex {
   // The first index whose tag fits in the home bucket, to prefetch its record; none if there is not one.
   [[nodiscard]] uint32_t candidate(uint32_t hash) const {
     const Bucket& bucket = buckets_[hash & mask_];
-    const uint16_t tag = tag_of(hash);
-    for (uint32_t i = 0; i < entries_per_bucket; ++i)
-      if (bucket.tags[i] == tag && bucket.indexes[i] != none) return bucket.indexes[i];
-    return none;
+    const uint32_t fits = bucket.fitting(tag_of(hash));
+    return fits == 0 ? none : bucket.indexes[place_of(fits)];
   }
 
   // False if no bucket within reach has room; nothing is changed then.
@@ -93,10 +95,32 @@ class BucketIndex {
     std::array<uint16_t, entries_per_bucket> tags;
     std::array<uint32_t, entries_per_bucket> indexes;
     uint32_t passed_over;  // entries at home here or before that lie in later buckets
+
+    // Two bits for each entry with that tag, the first entry's lowest. Nobody's tag is 0, so empty entries never fit.
+    [[nodiscard]] uint32_t fitting(uint16_t tag) const {
+#ifdef __SSE2__
+      const __m128i wanted = _mm_set1_epi16(static_cast<short>(tag));
+      __m128i first, last = _mm_setzero_si128();
+      std::memcpy(&first, tags.data(), 16);
+      uint32_t rest;
+      std::memcpy(&rest, tags.data() + 8, 4);
+      last = _mm_cvtsi32_si128(static_cast<int>(rest));
+      const auto mask = static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi16(first, wanted)));
+      return mask | static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi16(last, wanted))) << 16;
+#else
+      uint32_t mask = 0;
+      for (uint32_t i = 0; i < entries_per_bucket; ++i) mask |= tags[i] == tag ? uint32_t{3} << (2 * i) : 0;
+      return mask;
+#endif
+    }
   };
   static_assert(sizeof(Bucket) == 64);
+  static uint32_t place_of(uint32_t fits) { return static_cast<uint32_t>(std::countr_zero(fits)) / 2; }
   // From the hash's high half; the low bits chose the bucket.
-  static constexpr uint16_t tag_of(uint32_t hash) { return static_cast<uint16_t>(hash >> 16); }
+  static constexpr uint16_t tag_of(uint32_t hash) {
+    const auto tag = static_cast<uint16_t>(hash >> 16);
+    return tag == 0 ? uint16_t{1} : tag;
+  }
 
   ZeroPages<Bucket> buckets_;
   uint32_t mask_ = 0;

@@ -112,7 +112,6 @@ Pool Pool::with(Pins pins, std::span<const BlockClaim> claims) const {
   return next;
 }
 
-std::optional<uint32_t> Pool::number_of(net::Ipv4 address) const { return find(spans_, address); }
 std::optional<uint32_t> Pool::number_ever_of(net::Ipv4 address) const { return find(spans_ever_, address); }
 
 std::optional<uint32_t> Pool::find(const std::vector<Span>& spans, net::Ipv4 address) {

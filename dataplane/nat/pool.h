@@ -70,7 +70,12 @@ class Pool {
   [[nodiscard]] bool is_shared() const { return shared_; }
 
   // The number of an outside address, 0..address_count()-1; none if it is not in the pool (any more).
-  [[nodiscard]] std::optional<uint32_t> number_of(net::Ipv4 address) const;
+  [[nodiscard]] std::optional<uint32_t> number_of(net::Ipv4 address) const {
+    if (spans_.size() != 1) return find(spans_, address);
+    const Span& span = spans_.front();  // the usual pool
+    const uint32_t offset = uint32_t{address.bits} - span.first_address;
+    return offset < span.count ? std::optional(span.first_number + offset) : std::nullopt;
+  }
   // The same, even if it has been removed since the process started.
   [[nodiscard]] std::optional<uint32_t> number_ever_of(net::Ipv4 address) const;
   [[nodiscard]] net::Ipv4 address_of(uint32_t number) const { return places_[number].address; }

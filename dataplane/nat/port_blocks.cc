@@ -11,12 +11,14 @@ constexpr uint32_t udp_row = *protocol_row(net::Protocol::udp);
 
 }  // namespace
 
-PortBlocks::PortBlocks(uint32_t addresses_max, const PortLayout& layout, std::span<const PortRange> reserved)
+PortBlocks::PortBlocks(uint32_t addresses_max, const PortLayout& layout, std::span<const PortRange> reserved,
+                       uint64_t seed)
     : layout_(layout),
       addresses_(layout.blocks() == 0 ? 0 : addresses_max),
       blocks_(size_t{addresses_max} * layout.blocks()),
       bits_(size_t{addresses_max} * protocol_rows * words_per_row),
-      reserved_in_(layout.blocks()) {
+      reserved_in_(layout.blocks()),
+      random_(seed) {
   with_free_.reserve(addresses_max);
   const auto reserve = [this](uint32_t row, uint32_t port) {
     const net::Port reserved_port{static_cast<uint16_t>(port)};

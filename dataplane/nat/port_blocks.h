@@ -45,7 +45,8 @@ class PortBlocks {
   static constexpr uint32_t foreign = ~uint32_t{0};  // the owner of blocks that are another worker's
 
   // Room for `addresses_max` addresses, none of them usable yet. `reserved`: ports never leased, whatever the protocol.
-  PortBlocks(uint32_t addresses_max, const PortLayout& layout, std::span<const PortRange> reserved);
+  // `seed`: of the choices, as Random takes it.
+  PortBlocks(uint32_t addresses_max, const PortLayout& layout, std::span<const PortRange> reserved, uint64_t seed = 0);
 
   // The address's blocks may be leased from now on, but those that are another worker's.
   void add_address(uint32_t local_address) {

@@ -45,11 +45,12 @@ Shard::Shard(ShardSettings settings, Slab slab, SessionSlab sessions, uint32_t n
       addresses_max_(std::max(
           settings_.addresses_max != 0 ? settings_.addresses_max : 2 * policy().pool.local_count(settings_.worker),
           policy().pool.local_count(settings_.worker))),
-      blocks_(addresses_max_, policy().pool.layout(), settings_.reserved_ports),
+      blocks_(addresses_max_, policy().pool.layout(), settings_.reserved_ports, settings_.seed),
       outbound_(slab_.capacity()),
       inbound_((size_t{addresses_max_} * protocol_rows) << 16),
       wheel_(slab_, now_s),
-      prefix_masks_{mask_words(prefix_length(false)), mask_words(prefix_length(true))} {
+      prefix_masks_{mask_words(prefix_length(false)), mask_words(prefix_length(true))},
+      random_(settings_.seed) {
   adopt_addresses(policy().pool);
   restore(now_s);
 }

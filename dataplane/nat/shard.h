@@ -44,6 +44,7 @@ struct ShardSettings {
   uint32_t filtered_max = 16'384;         // mappings with filters of their own
   std::string slab_path;                  // empty: memory of this process only
   std::string sessions_path;              // the same
+  uint64_t seed = 0;                      // of every random choice, for tests; 0: the kernel's
 };
 
 struct ShardCounters {
@@ -65,6 +66,13 @@ class Shard {
   void prefetch_candidate(uint32_t hash) const { prefetch_record(outbound_.candidate(hash)); }
   [[nodiscard]] MappingIndex find(const OutboundKey& key, uint32_t hash) const;
 
+  [[nodiscard]] MappingIndex candidate(uint32_t hash) const { return outbound_.candidate(hash); }
+
+  // Where find_inbound() looks; the protocol is one that has ports.
+  [[nodiscard]] const MappingIndex& inbound_place(uint32_t address_number, net::Protocol protocol,
+                                                  net::Port port) const {
+    return inbound_slot(policy().pool.local_of(address_number), *protocol_row(protocol), port);
+  }
   // Prefetches what find_inbound() will read. `address_number` as the pool's number_of(); it must be this worker's.
   void prefetch_inbound(uint32_t address_number, net::Protocol protocol, net::Port port) const;
   // The mapping may be one at rest: ask is_live() once its record has come.
@@ -84,6 +92,8 @@ class Shard {
                                                       net::Endpoint remote, uint8_t tcp_flags, uint32_t now_s);
   [[nodiscard]] std::optional<Verdict> admit_inbound(MappingIndex index, net::Endpoint remote, uint8_t tcp_flags,
                                                      uint32_t now_s);
+  // What admit_outbound() does for a packet that changes nothing else (Mapping::is_steady_outbound).
+  void stamp(MappingIndex index, uint32_t now_s) { slab_.set(index, &Mapping::last_seen_s, now_s); }
   // The same for ICMP errors, which keep nothing alive. Inbound: any router may send one about a known remote
   // (RFC 4787 REQ-12).
   [[nodiscard]] std::optional<Verdict> admit_outbound_error(MappingIndex index, const net::Ipv6& b4, uint8_t softwire,

@@ -9,8 +9,11 @@ constexpr uint32_t ipv6_step_max = 128;  // so that not even a B4 that sees its 
 
 }  // namespace
 
-Identifications::Identifications(unsigned worker, unsigned workers)
-    : worker_(worker), workers_(workers), ipv4_key_(uint64_t{random_.next()} << 32 | random_.next() | 1) {
+Identifications::Identifications(unsigned worker, unsigned workers, uint64_t seed)
+    : worker_(worker),
+      workers_(workers),
+      random_(seed),
+      ipv4_key_(uint64_t{random_.next()} << 32 | random_.next() | 1) {
   for (auto& counter : ipv4_) counter = static_cast<uint16_t>(random_.below(ipv4_count / workers));
   for (auto& counter : ipv6_) counter = random_.next();
 }

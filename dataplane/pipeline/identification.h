@@ -12,7 +12,8 @@ namespace portolan::pipeline {
 
 class Identifications {
  public:
-  Identifications(unsigned worker, unsigned workers);
+  // `seed`: of the choices, as nat::Random takes it.
+  Identifications(unsigned worker, unsigned workers, uint64_t seed = 0);
 
   // Of a packet that leaves for `destination` (RFC 6864 §5.3.1). If the workers share outside addresses, each has the
   // numbers that leave its own remainder.

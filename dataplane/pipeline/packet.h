@@ -88,6 +88,9 @@ struct Context {
   net::Ipv6 b4, softwire;     // the softwire's two ends, seen from here: remote and local. NAT44: the subscriber in b4
   net::Endpoint sent_from;    // hairpin: source and type of service as its sender wrote them
   uint8_t sent_tos = 0;
+
+  // Of a packet handed over: it is as its device brought it.
+  [[nodiscard]] bool is_of_frame() const { return !hairpin && !port_known; }
 };
 static_assert(std::is_trivially_copyable_v<Context>);
 
@@ -144,6 +147,7 @@ struct Packet {
 struct Burst {
   std::array<Packet, burst_max + released_max> packets;  // at most burst_max come in
   size_t count = 0;
+  size_t sent_fast = 0;  // packets beside them that came in the same burst and took the fast path
   std::array<Packet, fragments_max> fragments;  // made by the pipeline from `buffers`; all have fate send or drop
   size_t fragment_count = 0;
 };

@@ -13,13 +13,14 @@ bool PathMtus::note(const net::Ipv6& b4, uint16_t mtu_bytes, uint32_t now_s) {
     const bool live = path.until_s > now_s;
     if (live && path.b4 == b4) {
       path.mtu_bytes = std::min(path.mtu_bytes, mtu_bytes);  // never raised by an error (RFC 8201 §4)
-      path.until_s = now_s + lifetime_s;
+      latest_s_ = path.until_s = now_s + lifetime_s;
       return true;
     }
     if (!live) place_for_it = &path;
   }
   if (place_for_it == nullptr) return false;
-  *place_for_it = {b4, now_s + lifetime_s, mtu_bytes};
+  latest_s_ = now_s + lifetime_s;
+  *place_for_it = {b4, latest_s_, mtu_bytes};
   return true;
 }
 

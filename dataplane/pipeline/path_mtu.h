@@ -21,6 +21,8 @@ class PathMtus {
 
   // A path does not take more than mtu_bytes. False if there is no room to keep that.
   bool note(const net::Ipv6& b4, uint16_t mtu_bytes, uint32_t now_s);
+  // Whether anything is known of any path.
+  [[nodiscard]] bool any(uint32_t now_s) const { return latest_s_ > now_s; }
   // The path's MTU, if it is known to be below `otherwise`.
   [[nodiscard]] uint16_t to(const net::Ipv6& b4, uint16_t otherwise, uint32_t now_s) const;
 
@@ -36,6 +38,7 @@ class PathMtus {
 
   nat::Hasher hash_;  // keyed: whoever chooses B4 addresses cannot aim at one bucket
   std::vector<Bucket> buckets_;
+  uint32_t latest_s_ = 0;  // until when something is known
 };
 
 }  // namespace portolan::pipeline

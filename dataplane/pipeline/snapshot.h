@@ -122,6 +122,8 @@ class GatewayMac {  // writer: the control thread
     word_.store(word, std::memory_order_relaxed);
   }
   void forget() { word_.store(0, std::memory_order_relaxed); }
+  // Changes when the address does; 0: unresolved.
+  [[nodiscard]] uint64_t word() const { return word_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::optional<net::Mac> get() const {
     const uint64_t word = word_.load(std::memory_order_relaxed);
     if (word == 0) return std::nullopt;

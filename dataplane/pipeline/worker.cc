@@ -115,8 +115,9 @@ Worker::Worker(unsigned index, nat::Shard& shard, const Gateways& gateways, Buff
       shard_(shard),
       gateways_(gateways),
       buffers_(buffers),
-      identifications_(index, shard.settings().workers),
-      fragments_(held_max, buffers, counters_) {}
+      identifications_(index, shard.settings().workers, shard.settings().seed),
+      fragments_(held_max, buffers, counters_),
+      fast_path_(index, shard, gateways, counters_, identifications_, path_mtus_, held_syns_) {}
 
 void Worker::process(Burst& burst, uint32_t now_s) {
   burst.fragment_count = 0;
@@ -267,7 +268,7 @@ void Worker::look_up(Burst& burst, bool outbound) {
 }
 
 void Worker::open_mappings(Burst& burst, uint32_t now_s) {
-  const bool budgeted = burst.count >= snapshot_->budgeted_burst;
+  const bool budgeted = burst.count + burst.sent_fast >= snapshot_->budgeted_burst;
   unsigned opened = 0;
   for (size_t i = 0; i < burst.count; ++i) {
     Packet& packet = burst.packets[i];

@@ -7,6 +7,7 @@
 
 #include "dataplane/nat/shard.h"
 #include "dataplane/pipeline/counters.h"
+#include "dataplane/pipeline/fast_path.h"
 #include "dataplane/pipeline/fragments.h"
 #include "dataplane/pipeline/held_syns.h"
 #include "dataplane/pipeline/identification.h"
@@ -26,6 +27,12 @@ class Worker {
   void use(const Snapshot& snapshot) {
     snapshot_ = &snapshot;
     shard_.use(snapshot.policy);
+    fast_path_.use(snapshot);
+  }
+
+  // Sends those frames that need no more than translation (see FastPath::run); the others are for process().
+  size_t forward_plain(std::span<Frame> frames, bool handed_over, uint32_t now_s) {
+    return fast_path_.run(frames, handed_over, now_s);
   }
 
   // Decides the fate of every packet of the burst, which come from a device (context all zero but `side`, any of the
@@ -79,6 +86,7 @@ class Worker {
   PathMtus path_mtus_;
   HeldSyns held_syns_;
   Fragments fragments_;
+  FastPath fast_path_;
 };
 
 }  // namespace portolan::pipeline

@@ -127,10 +127,15 @@ void Network::process_due(uint32_t now_s, std::vector<Outcome>& outcomes) {
 }
 
 void Network::process(unsigned worker, std::vector<Packet> packets, uint32_t now_s, std::vector<Outcome>& outcomes) {
+  std::vector<pipeline::Frame> frames = fast_frames(packets);
+  const size_t sent = frames.empty() ? 0 : workers_[worker]->forward_plain(frames, packets.front().decided(), now_s);
   auto& burst = *burst_;
-  burst.count = packets.size();
-  std::ranges::copy(packets, burst.packets.begin());
-  workers_[worker]->process(burst, now_s);
+  burst.count = 0;
+  burst.sent_fast = sent;
+  forwarded_ += sent;
+  for (size_t i = 0; i < packets.size(); ++i)
+    if (frames.empty() || !frames[i].sent) burst.packets[burst.count++] = packets[i];
+  if (packets.empty() || burst.count > 0) workers_[worker]->process(burst, now_s);
 
   std::vector<std::vector<Packet>> handed_over(settings_.workers);
   const auto carry_out = [&](const Packet& packet) {
@@ -149,14 +154,37 @@ void Network::process(unsigned worker, std::vector<Packet> packets, uint32_t now
     next.context = packet.context, next.handle = packet.handle;
     handed_over.at(packet.context.target).push_back(next);
   };
-  for (size_t i = 0; i < burst.count; ++i) carry_out(burst.packets[i]);
-  for (size_t i = 0; i < burst.fragment_count; ++i) carry_out(burst.fragments[i]);
+  size_t processed = 0;
+  for (size_t i = 0; i < packets.size(); ++i) {
+    if (frames.empty() || !frames[i].sent) {
+      carry_out(burst.packets[processed++]);
+      continue;
+    }
+    Packet& packet = packets[i];
+    packet.data = frames[i].data, packet.bytes = frames[i].bytes;
+    packet.send(frames[i].side);
+    carry_out(packet);
+  }
+  for (; processed < burst.count; ++processed) carry_out(burst.packets[processed]);
+  if (packets.empty() || processed > 0)
+    for (size_t i = 0; i < burst.fragment_count; ++i) carry_out(burst.fragments[i]);
   for (unsigned target = 0; target < settings_.workers; ++target) {
     if (handed_over[target].empty()) continue;
     if (target == worker) throw std::runtime_error("a worker handed a packet over to itself");
     workers_[target]->counters().handed_in.add(handed_over[target].size());
     process(target, std::move(handed_over[target]), now_s, outcomes);
   }
+}
+
+// As a worker thread offers them to the fast path; none if it does not.
+std::vector<pipeline::Frame> Network::fast_frames(const std::vector<Packet>& packets) const {
+  std::vector<pipeline::Frame> frames;
+  if (!settings_.fast_path) return frames;
+  for (const Packet& packet : packets) {
+    frames.push_back({.data = packet.data, .bytes = packet.bytes, .vlan = packet.vlan, .side = packet.context.side});
+    if (!packet.context.is_of_frame()) frames.back().bytes = 0;
+  }
+  return frames;
 }
 
 // Of packets that left in the buffer they came in.
@@ -221,6 +249,20 @@ std::map<std::string, uint64_t> Network::counters() const {
   }
   std::erase_if(sums, [](const auto& counter) { return counter.second == 0; });
   return sums;
+}
+
+std::multiset<std::string> Network::records() const {
+  std::multiset<std::string> out;
+  for (const auto& shard : shards_)
+    for (nat::MappingIndex index = 1; index < shard->record_end(); ++index) {
+      auto record = shard->read(index);
+      if (!record) continue;
+      record->version = 0;
+      record->subscriber = record->wheel_next = record->wheel_previous = 0;
+      const auto* bytes = reinterpret_cast<const uint8_t*>(&*record);
+      out.insert(hex({bytes, bytes + sizeof *record}));
+    }
+  return out;
 }
 
 uint64_t Network::mappings() const {

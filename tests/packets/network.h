@@ -5,6 +5,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,7 @@ struct Settings {
   unsigned workers = 1;
   size_t buffers_max = ~size_t{0};  // new buffers given out
   uint32_t fragments_max = 512;     // of each worker
+  bool fast_path = true;            // what it takes goes by it
   bool access_gateway_known = true, internet_gateway_known = true, inside_gateway_known = true;
 };
 Settings default_settings();
@@ -51,7 +53,10 @@ class Network : public pipeline::Buffers {
   [[nodiscard]] std::string contradictions() const;
   // Verdicts, punt_… and the translation counters that are not zero, summed over the workers.
   [[nodiscard]] std::map<std::string, uint64_t> counters() const;
-  [[nodiscard]] uint64_t mappings() const;  // live and held
+  // Every mapping's record but for where it is and its links, as text.
+  [[nodiscard]] std::multiset<std::string> records() const;
+  [[nodiscard]] uint64_t forwarded() const { return forwarded_; }  // by the fast path
+  [[nodiscard]] uint64_t mappings() const;                         // live and held
   [[nodiscard]] uint64_t waiting_fragments() const;
   [[nodiscard]] uint64_t sessions() const;
   [[nodiscard]] const Settings& settings() const { return settings_; }
@@ -61,6 +66,7 @@ class Network : public pipeline::Buffers {
   bool allocate(pipeline::Packet& packet) override;
   void release(pipeline::Packet& packet) override;
   pipeline::Packet buffer(size_t bytes, size_t tailroom);
+  [[nodiscard]] std::vector<pipeline::Frame> fast_frames(const std::vector<pipeline::Packet>& packets) const;
   void judge_checksums(const pipeline::Packet& packet);
   void process_due(uint32_t now_s, std::vector<Outcome>& outcomes);
   void process(unsigned worker, std::vector<pipeline::Packet> packets, uint32_t now_s, std::vector<Outcome>& outcomes);
@@ -75,6 +81,7 @@ class Network : public pipeline::Buffers {
   };
   std::map<void*, Buffer> buffers_;  // by handle: those that somebody still has
   size_t buffers_taken_ = 0;
+  uint64_t forwarded_ = 0;
   std::string checksum_faults_;
   std::unique_ptr<pipeline::Burst> burst_ = std::make_unique<pipeline::Burst>();
 };

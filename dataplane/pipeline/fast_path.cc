@@ -1,0 +1,432 @@
+#include "dataplane/pipeline/fast_path.h"
+
+#include <emmintrin.h>
+
+#include "dataplane/pipeline/plain_packet.h"
+#include "dataplane/pipeline/translate.h"
+
+namespace portolan::pipeline {
+
+namespace {
+
+// What Linux B4s put between: a destination options header with an encapsulation limit (RFC 2473 §4.1.1), then IPv4.
+constexpr uint64_t limit_option = net::swap_if_little(uint64_t{0x0400'0401'0001'0100});
+constexpr uint64_t limit_option_mask = net::swap_if_little(uint64_t{0xffff'ffff'00ff'ffff});
+constexpr uint64_t mac_mask = net::swap_if_little(uint64_t{0xffff'ffff'ffff'0000});
+
+constexpr uint8_t tcp_turns = net::tcp_syn | net::tcp_fin | net::tcp_rst;  // flags that move a connection's state
+constexpr uint32_t shortest_ipv4 = ipv4_bytes + sizeof(net::UdpHeader);
+
+uint16_t raw(net::EtherType type) { return net::be16(static_cast<uint16_t>(type)).raw(); }
+
+net::Port port_at(const uint8_t* ip, bool source) {
+  return load<net::Port>(ip + ipv4_bytes + (source ? 0 : sizeof(net::Port)));
+}
+
+net::Endpoint remote_of(const uint8_t* ip, bool outbound) {
+  const auto& header = net::header_at<net::Ipv4Header>(ip);
+  return {outbound ? header.destination : header.source, port_at(ip, !outbound)};
+}
+
+// The packet's inside endpoint as OutboundKey's last word.
+uint64_t inside_word_of(const uint8_t* ip) {
+  const uint64_t address = load<uint32_t>(ip + offsetof(net::Ipv4Header, source));
+  const uint64_t port = load<uint16_t>(ip + ipv4_bytes), protocol = ip[offsetof(net::Ipv4Header, protocol)];
+  return address | port << 32 | protocol << 48;
+}
+
+bool is_of(const nat::Mapping& mapping, const uint8_t* ip) {
+  return mapping.inside_address.bits.raw() == load<uint32_t>(ip + offsetof(net::Ipv4Header, source)) &&
+         mapping.inside_port.number.raw() == load<uint16_t>(ip + ipv4_bytes) &&
+         static_cast<uint8_t>(mapping.protocol) == ip[offsetof(net::Ipv4Header, protocol)];
+}
+
+// Puts what goes before an IPv4 packet there; returns the frame's start.
+uint8_t* write_link(uint8_t* at, const FastConfig::Way& way) {
+  constexpr uint32_t untagged = sizeof(net::EthernetHeader);
+  uint8_t* start = at - way.link_bytes;
+  std::memcpy(start, way.header.data(), untagged);
+  if (way.link_bytes != untagged) [[unlikely]]
+    std::memcpy(start + untagged, way.header.data() + untagged, sizeof(net::VlanTag));
+  return start;
+}
+
+struct Work {  // a packet between the loops
+  uint8_t* ip;
+  const nat::MappingIndex* slot;  // inbound
+  Ipv6Words b4;                   // outbound
+  uint32_t frame, received_bytes, hash;
+  nat::MappingIndex mapping;
+  PlainPacket packet;
+  Side side;
+  uint8_t softwire, tos;  // tos: to leave with
+};
+
+nat::OutboundKey key_of(const Work& work, const Ipv6Words& mask) {
+  const std::array<uint64_t, 3> words{work.b4[0] & mask[0], work.b4[1] & mask[1], inside_word_of(work.ip)};
+  return std::bit_cast<nat::OutboundKey>(words);
+}
+
+}  // namespace
+
+// One burst on its way. Everything a packet usually needs is inlined into the three loops of forward(); what is rare is
+// called.
+class FastPath::Pass {
+ public:
+  Pass(FastPath& path, std::span<Frame> frames, bool handed_over, uint32_t now_s)
+      : path_(path),
+        shard_(path.shard_),
+        config_(*path.config_),
+        fast_(path.fast_),
+        frames_(frames),
+        handed_over_(handed_over),
+        now_s_(now_s) {}
+
+  [[gnu::flatten]] size_t forward() {
+    for (uint32_t i = 0; i < frames_.size(); ++i) sort(frames_[i], i);
+    for (size_t i = 0; i < outbound_count_; ++i) {
+      Work& work = outbound_[i];
+      shard_.prefetch_record(work.mapping = shard_.candidate(work.hash));
+    }
+    for (size_t i = 0; i < inbound_count_; ++i) {
+      Work& work = inbound_[i];
+      shard_.prefetch_record(work.mapping = *work.slot);
+    }
+    for (size_t i = 0; i < outbound_count_; ++i)
+      if (send_outbound(outbound_[i], frames_[outbound_[i].frame])) note_sent(outbound_[i]);
+    const size_t sent_outbound = sent_;
+    for (size_t i = 0; i < inbound_count_; ++i)
+      if (send_inbound(inbound_[i], frames_[inbound_[i].frame])) note_sent(inbound_[i]);
+    count(sent_outbound);
+    return sent_;
+  }
+
+ private:
+  // First loop: whose packet it is, and where its mapping would be found.
+  void sort(const Frame& frame, uint32_t number) {
+    constexpr uint32_t shortest = sizeof(net::EthernetHeader) + sizeof(net::VlanTag) + shortest_ipv4;
+    if (frame.bytes < shortest) return;
+    const auto& shape = fast_.shapes[static_cast<size_t>(frame.side)];
+    const __m128i differs = _mm_xor_si128(load<__m128i>(frame.data), load<__m128i>(shape.octets.data()));
+    const __m128i masked = _mm_and_si128(differs, load<__m128i>(shape.mask.data()));
+    if (_mm_movemask_epi8(_mm_cmpeq_epi8(masked, _mm_setzero_si128())) != shape.fits || frame.vlan != 0) [[unlikely]]
+      return sort_by_door(frame, number);
+    take(frame, number, frame.side, sizeof(net::EthernetHeader));
+  }
+
+  void take(const Frame& frame, uint32_t number, Side side, uint32_t link_bytes) {
+    uint8_t* at = frame.data + link_bytes;
+    const uint32_t bytes = frame.bytes - link_bytes;
+    Work& work = side == Side::internet ? inbound_[inbound_count_] : outbound_[outbound_count_];
+    work.frame = number;
+    work.side = side;
+    work.received_bytes = frame.bytes;
+    if (side == Side::access)
+      outbound_count_ += take_softwire(at, bytes, work) ? 1U : 0U;
+    else if (side == Side::internet)
+      inbound_count_ += take_internet(at, bytes, work) ? 1U : 0U;
+    else
+      outbound_count_ += take_inside(at, bytes, work) ? 1U : 0U;
+  }
+
+  bool take_softwire(uint8_t* at, uint32_t bytes, Work& work) const {
+    const auto first = load<uint64_t>(at);  // version, class, flow, payload length, next header, hop limit
+    const uint32_t payload = net::swap_if_little(static_cast<uint16_t>(first >> 32));
+    const net::Protocol next{static_cast<uint8_t>(first >> 48)};
+    uint8_t* inner = at + ipv6_bytes;
+    uint32_t room = payload;
+    if (payload + ipv6_bytes > bytes) return false;
+    if (next != net::Protocol::ipv4) {
+      if (next != net::Protocol::destination_options || room < sizeof(net::EncapsulationLimit) ||
+          (load<uint64_t>(inner) & limit_option_mask) != limit_option)
+        return false;
+      inner += sizeof(net::EncapsulationLimit);
+      room -= static_cast<uint32_t>(sizeof(net::EncapsulationLimit));
+    }
+    const auto to = load<Ipv6Words>(at + offsetof(net::Ipv6Header, destination));
+    work.b4 = load<Ipv6Words>(at + offsetof(net::Ipv6Header, source));
+    uint8_t softwire = 0;
+    while (softwire < fast_.softwire_count && !same(fast_.softwires[softwire], to)) ++softwire;
+    if (softwire == fast_.softwire_count || room < shortest_ipv4 || !allowed(work.b4) ||
+        !is_plain(inner, room, work.packet))
+      return false;
+    const uint8_t outer_class = static_cast<uint8_t>(first << 4 | (first >> 12 & 0xf));
+    const uint8_t tos = inner[offsetof(net::Ipv4Header, tos)];
+    work.tos = tos;
+    if (outer_class != tos && !take_class(outer_class, work.tos)) return false;
+    if (!may_be_behind_b4(inner + offsetof(net::Ipv4Header, source)) ||
+        !is_remote(inner + offsetof(net::Ipv4Header, destination)) || work.packet.total > fast_.internet_mtu_bytes)
+      return false;
+    work.ip = inner;
+    work.softwire = softwire;
+    return look_up(work, fast_.softwire_mask);
+  }
+
+  bool take_inside(uint8_t* at, uint32_t bytes, Work& work) const {
+    if (!is_plain(at, bytes, work.packet)) return false;
+    const auto& ip = net::header_at<net::Ipv4Header>(at);
+    const auto& config = config_.inside;
+    if (ip.source == config.address.address || work.packet.total > fast_.internet_mtu_bytes) return false;
+    bool is_subscriber = false;
+    for (const auto& prefix : config.prefixes) is_subscriber |= net::contains(prefix, ip.source);
+    if (!is_subscriber || !is_remote(at + offsetof(net::Ipv4Header, destination))) return false;
+    work.ip = at;
+    // As net::mapped().
+    work.b4 = {0, (net::swap_if_little(uint64_t{0xffff'0000'0000}) | uint64_t{ip.source.bits.raw()} << 32) &
+                      fast_.plain_mask[1]};
+    work.softwire = 0;
+    work.tos = ip.tos;
+    return look_up(work, fast_.plain_mask);
+  }
+
+  bool look_up(Work& work, const Ipv6Words& mask) const {
+    const nat::OutboundKey key = key_of(work, mask);
+    if (fast_.many_workers && !handed_over_ && !is_my_subscriber(key.subscriber)) return false;
+    work.hash = shard_.hash(key);
+    shard_.prefetch(work.hash);
+    return true;
+  }
+
+  bool take_internet(uint8_t* at, uint32_t bytes, Work& work) const {
+    if (!is_plain(at, bytes, work.packet)) return false;
+    const auto& ip = net::header_at<net::Ipv4Header>(at);
+    const nat::Pool& pool = config_.policy.pool;
+    const auto number = pool.number_of(ip.destination);
+    if (!number || ip.destination == config_.internet.address.address) return false;
+    if (!is_remote(at + offsetof(net::Ipv4Header, source))) return false;
+    const net::Port port = port_at(at, false);
+    if (fast_.many_workers && pool.owner(*number, port) != path_.index_) return false;
+    const auto& remark = config_.internet.remark_dscp;
+    work.ip = at;
+    work.tos = remark ? static_cast<uint8_t>(*remark << 2 | (ip.tos & 3)) : ip.tos;
+    work.slot = &shard_.inbound_place(*number, work.packet.tcp ? net::Protocol::tcp : net::Protocol::udp, port);
+    __builtin_prefetch(work.slot);
+    return true;
+  }
+
+  // As b4_allowed() of parse.cc, but for addresses out of the ordinary.
+  [[nodiscard]] bool allowed(const Ipv6Words& b4) const {
+    if ((fast_.octets[static_cast<uint8_t>(b4[0])] & FastConfig::b4_source) == 0) return false;
+    for (uint32_t i = 0; i < fast_.ours_count; ++i)
+      if (same(b4, fast_.ours[i])) return false;
+    for (uint32_t i = 0; i < fast_.prefix_count; ++i) {
+      const auto& [address, mask] = fast_.prefixes[i];
+      if ((((b4[0] & mask[0]) ^ address[0]) | ((b4[1] & mask[1]) ^ address[1])) == 0) return true;
+    }
+    return false;
+  }
+
+  [[nodiscard]] bool may_be_behind_b4(const uint8_t* address) const {
+    const uint8_t octet = fast_.octets[address[0]];
+    return (octet & FastConfig::inner_source) != 0 ||
+           ((octet & FastConfig::look_at_source) != 0 && is_private(load<net::Ipv4>(address)));
+  }
+
+  // Whether it is an address out there, and nobody's here.
+  [[nodiscard]] bool is_remote(const uint8_t* address) const {
+    const uint8_t octet = fast_.octets[address[0]];
+    if ((octet & (FastConfig::never_remote | FastConfig::look_at_remote)) == 0) return true;
+    if ((octet & FastConfig::never_remote) != 0) return false;
+    const uint32_t remote = load<net::Ipv4>(address).bits;
+    for (uint32_t i = 0; i < fast_.ours_ipv4_count; ++i)
+      if (remote - fast_.ours_ipv4[i].first <= fast_.ours_ipv4[i].last - fast_.ours_ipv4[i].first) return false;
+    return true;
+  }
+
+  // Third loop. False: it is for the stages, and untouched.
+  bool send_outbound(Work& work, Frame& frame) {
+    const nat::Mapping& guess = shard_[work.mapping];
+    if (!is_of(guess, work.ip) || !same(words_of(guess.b4), work.b4)) [[unlikely]]
+      work.mapping = find(work);
+    if (work.mapping == nat::null_mapping || !fast_.to_internet.open) return false;
+    const nat::Mapping& mapping = shard_[work.mapping];
+    const net::Endpoint remote = remote_of(work.ip, true);
+    if ((work.packet.tcp_flags & tcp_turns) != 0 || mapping.softwire != work.softwire ||
+        !same(words_of(mapping.b4), work.b4) || !mapping.is_steady_outbound(remote, fast_.knows_remotes)) {
+      if (!admit_outbound(work, remote)) return false;
+    } else if (mapping.last_seen_s != now_s_) {
+      shard_.stamp(work.mapping, now_s_);
+    }
+    const auto& ip = net::header_at<net::Ipv4Header>(work.ip);
+    const bool atomic = ip.is_atomic();
+    if (!atomic || work.tos != ip.tos)
+      rewrite_rest(work.ip, work.tos, atomic ? ip.identification : new_identification(mapping, ip.destination));
+    rewrite_plain<true>(work.ip, work.packet.tcp, mapping.outside(), mapping.address_delta, mapping.endpoint_delta);
+    frame.data = write_link(work.ip, fast_.to_internet);
+    frame.bytes = work.packet.total + fast_.to_internet.link_bytes;
+    frame.side = Side::internet;
+    frame.sent = true;
+    return true;
+  }
+
+  bool send_inbound(Work& work, Frame& frame) {
+    const nat::Mapping& mapping = shard_[work.mapping];  // that of none is free
+    const bool plain = mapping.has(nat::Mapping::plain);
+    const uint32_t total = work.packet.total;
+    if (!mapping.has(nat::Mapping::in_use) || !(plain ? fits_inside(total) : fits_softwire(mapping, total)))
+      return false;
+    const net::Endpoint remote = remote_of(work.ip, false);
+    const bool refreshes = fast_.udp_inbound_refresh && !work.packet.tcp && mapping.last_seen_s != now_s_;
+    if ((work.packet.tcp_flags & tcp_turns) != 0 || refreshes ||
+        !mapping.is_steady_inbound(remote, fast_.knows_remotes))
+      if (!admit_inbound(work, remote, plain)) return false;
+    // Backwards is the ones-complement negative.
+    rewrite_plain<false>(work.ip, work.packet.tcp, mapping.inside(), static_cast<uint16_t>(~mapping.address_delta),
+                         static_cast<uint16_t>(~mapping.endpoint_delta));
+    const auto& ip = net::header_at<net::Ipv4Header>(work.ip);
+    if (work.tos != ip.tos) rewrite_rest(work.ip, work.tos, ip.identification);
+    frame.data = plain ? write_link(work.ip, fast_.to_inside) : encapsulate(work, mapping);
+    frame.bytes = total + static_cast<uint32_t>(work.ip - frame.data);
+    frame.side = plain ? Side::inside : Side::access;
+    frame.sent = true;
+    return true;
+  }
+
+  [[nodiscard]] bool fits_inside(uint32_t total) const {
+    return fast_.to_inside.open && total <= fast_.inside_mtu_bytes;
+  }
+
+  [[nodiscard]] bool fits_softwire(const nat::Mapping& mapping, uint32_t total) const {
+    if (mapping.softwire >= fast_.softwire_count || !fast_.into_softwire[mapping.softwire].open) return false;
+    if (total > fast_.softwire_fits_bytes) return false;
+    const uint32_t bytes = total + fast_.overhead_bytes;
+    return bytes <= ipv6_mtu_min_bytes || !path_.path_mtus_.any(now_s_) ||
+           bytes <= path_.path_mtus_.to(mapping.b4, config_.softwire.mtu_bytes, now_s_);
+  }
+
+  [[nodiscard]] uint8_t* encapsulate(const Work& work, const nat::Mapping& mapping) const {
+    const FastConfig::Way& way = fast_.into_softwire[mapping.softwire];
+    uint8_t* start = work.ip - fast_.overhead_bytes - way.link_bytes;
+    constexpr size_t before_destination = FastConfig::tunnel_bytes_usual - sizeof(net::Ipv6);
+    std::memcpy(start, way.header.data(), before_destination);
+    if (fast_.overhead_bytes + way.link_bytes != FastConfig::tunnel_bytes_usual) [[unlikely]]
+      std::memcpy(start, way.header.data(), fast_.overhead_bytes + way.link_bytes);
+    auto& outer = net::header_at<net::Ipv6Header>(start + way.link_bytes);
+    const uint8_t outer_class = config_.softwire.outer_class(work.tos);
+    outer.version_class_flow = uint32_t{6} << 28 | uint32_t{outer_class} << 20;  // flow label 0
+    outer.payload_length = static_cast<uint16_t>(work.packet.total + fast_.overhead_bytes - ipv6_bytes);
+    outer.destination = mapping.b4;
+    return start;
+  }
+
+  void note_sent(const Work& work) {
+    ++sent_;
+    received_[static_cast<size_t>(work.side)] += one_packet | work.received_bytes;
+  }
+
+  void count(size_t sent_outbound) {
+    auto& counters = path_.counters_;
+    counters.translated_outbound.add(sent_outbound);
+    counters.translated_inbound.add(sent_ - sent_outbound);
+    for (size_t side = 0; side < side_count && !handed_over_; ++side) {
+      if (received_[side] == 0) continue;
+      counters.sides[side].received.add(received_[side] / one_packet);
+      counters.sides[side].received_bytes.add(received_[side] % one_packet);
+    }
+  }
+
+  // What is rare.
+
+  // The type of service to leave with where the two differ; false for what must be dropped (RFC 6040 §4.2).
+  [[gnu::noinline]] bool take_class(uint8_t outer_class, uint8_t& tos) const {
+    constexpr unsigned ecn = 3, not_ect = 0, ce = 3;
+    if ((outer_class & ecn) == ce && (tos & ecn) == not_ect) return false;
+    tos = decapsulated_tos(tos, outer_class, config_.softwire.pipe_dscp.has_value());
+    return true;
+  }
+
+  [[gnu::noinline]] bool is_private(net::Ipv4 source) const {
+    for (const auto& row : config_.pass_through)  // goes the long way
+      if (row.inside == source) return false;
+    return net::contains({{0x0a000000}, 8}, source) || net::contains({{0xac100000}, 12}, source) ||
+           net::contains({{0xc0a80000}, 16}, source);
+  }
+
+  // On a device that several sides share, or tagged.
+  [[gnu::noinline]] void sort_by_door(const Frame& frame, uint32_t number) {
+    uint32_t link_bytes = sizeof(net::EthernetHeader);
+    unsigned vlan = frame.vlan & net::vlan_mask;
+    uint16_t type = load<uint16_t>(frame.data + offsetof(net::EthernetHeader, type));
+    if (type == raw(net::EtherType::vlan) && vlan == 0) {
+      const auto& tag = net::header_at<net::VlanTag>(frame.data + link_bytes);
+      vlan = tag.control & net::vlan_mask;
+      type = tag.type.raw();
+      link_bytes += sizeof tag;
+    }
+    const bool ipv6 = type == raw(net::EtherType::ipv6);
+    if ((!ipv6 && type != raw(net::EtherType::ipv4)) || (ipv6 && frame.data[link_bytes] >> 4 != 6)) return;
+    const auto& doors = (ipv6 ? fast_.ipv6_doors : fast_.ipv4_doors)[static_cast<size_t>(frame.side)];
+    const auto& door = doors[0].vlan == vlan ? doors[0] : doors[1];
+    if (door.vlan == vlan && (load<uint64_t>(frame.data) & mac_mask) == door.mac)
+      take(frame, number, door.side, link_bytes);
+  }
+
+  [[gnu::noinline]] bool is_my_subscriber(const net::Ipv6& subscriber) const {
+    return config_.policy.pool.owner_of(subscriber) == path_.index_;
+  }
+
+  // The second loop's guess was another's mapping, or one of another B4 before.
+  [[gnu::noinline]] nat::MappingIndex find(const Work& work) const {
+    return shard_.find(key_of(work, work.side == Side::access ? fast_.softwire_mask : fast_.plain_mask), work.hash);
+  }
+
+  [[gnu::noinline]] net::be16 new_identification(const nat::Mapping& mapping, net::Ipv4 destination) {
+    return path_.identifications_.next(mapping.outside_address, destination, mapping.protocol,
+                                       config_.policy.pool.is_shared());
+  }
+
+  // What moves a connection, or is refused, or comes from another B4.
+  [[gnu::noinline]] bool admit_outbound(const Work& work, net::Endpoint remote) {
+    const auto b4 = std::bit_cast<net::Ipv6>(work.b4);
+    const uint8_t flags = work.packet.tcp_flags;
+    if (shard_.admit_outbound(work.mapping, b4, work.softwire, remote, flags, now_s_)) return false;
+    if ((flags & net::tcp_syn) == 0) return true;
+    clamp_mss(net::header_at<net::TcpHeader>(work.ip + ipv4_bytes),
+              work.side == Side::inside ? config_.inside.tcp_mss_max : config_.softwire.tcp_mss_max);
+    path_.held_syns_.forget(shard_[work.mapping].outside(), remote);
+    return true;
+  }
+
+  [[gnu::noinline]] bool admit_inbound(const Work& work, net::Endpoint remote, bool plain) {
+    const uint8_t flags = work.packet.tcp_flags;
+    if (shard_.admit_inbound(work.mapping, remote, flags, now_s_)) return false;
+    if ((flags & net::tcp_syn) != 0)
+      clamp_mss(net::header_at<net::TcpHeader>(work.ip + ipv4_bytes),
+                plain ? config_.inside.tcp_mss_max : config_.softwire.tcp_mss_max);
+    return true;
+  }
+
+  FastPath& path_;
+  nat::Shard& shard_;
+  const Snapshot& config_;
+  const FastConfig& fast_;
+  const std::span<Frame> frames_;
+  const bool handed_over_;
+  const uint32_t now_s_;
+  size_t outbound_count_ = 0, inbound_count_ = 0, sent_ = 0;
+  static constexpr uint64_t one_packet = uint64_t{1} << 32;
+  std::array<uint64_t, side_count> received_{};  // by Side: packets in the high half, octets in the low one
+  std::array<Work, burst_max> outbound_, inbound_;
+};
+
+FastPath::FastPath(unsigned index, nat::Shard& shard, const Gateways& gateways, WorkerCounters& counters,
+                   Identifications& identifications, const PathMtus& path_mtus, HeldSyns& held_syns)
+    : index_(index),
+      shard_(shard),
+      gateways_(gateways),
+      counters_(counters),
+      identifications_(identifications),
+      path_mtus_(path_mtus),
+      held_syns_(held_syns) {}
+
+void FastPath::use(const Snapshot& snapshot) {
+  config_ = &snapshot;
+  fast_ = FastConfig(snapshot);
+}
+
+size_t FastPath::run(std::span<Frame> frames, bool handed_over, uint32_t now_s) {
+  fast_.open_ways(*config_, gateways_);
+  return Pass(*this, frames, handed_over, now_s).forward();
+}
+
+}  // namespace portolan::pipeline
