@@ -68,10 +68,11 @@ class Shard {
 
   [[nodiscard]] MappingIndex candidate(uint32_t hash) const { return outbound_.candidate(hash); }
 
-  // Where find_inbound() looks; the protocol is one that has ports.
-  [[nodiscard]] const MappingIndex& inbound_place(uint32_t address_number, net::Protocol protocol,
+  // Where find_inbound() looks; the protocol is one that has ports. `local_address`: as the pool's local_of(), which with
+  // one worker is the address's number.
+  [[nodiscard]] const MappingIndex& inbound_place(uint32_t local_address, net::Protocol protocol,
                                                   net::Port port) const {
-    return inbound_slot(policy().pool.local_of(address_number), *protocol_row(protocol), port);
+    return inbound_slot(local_address, *protocol_row(protocol), port);
   }
   // Prefetches what find_inbound() will read. `address_number` as the pool's number_of(); it must be this worker's.
   void prefetch_inbound(uint32_t address_number, net::Protocol protocol, net::Port port) const;

@@ -54,6 +54,15 @@ FastConfig::FastConfig(const Snapshot& snapshot)
       udp_inbound_refresh(snapshot.policy.timeouts.udp_inbound_refresh) {
   open_doors(snapshot);
   list_ours(snapshot);
+  const auto& prefixes_of_pool = snapshot.policy.pool.prefixes();
+  if (prefixes_of_pool.size() == 1 && snapshot.policy.pool.generation() == 0)
+    pool = {net::masked(prefixes_of_pool[0].address, prefixes_of_pool[0].length).bits,
+            static_cast<uint32_t>(net::size(prefixes_of_pool[0]))};
+  internet_address = snapshot.internet.address.address.bits;
+  if (snapshot.internet.remark_dscp) {
+    inbound_tos_mask = 3;
+    inbound_tos = static_cast<uint8_t>(*snapshot.internet.remark_dscp << 2);
+  }
   const auto& addresses = snapshot.softwire.aftr_addresses;
   const auto& allowed = snapshot.softwire.allowed_prefixes;
   if (addresses.size() <= softwires_max && allowed.size() <= prefixes_max) {
@@ -102,6 +111,9 @@ void FastConfig::list_ours(const Snapshot& snapshot) {
   add({snapshot.internet.address.address, 32});
   add({snapshot.inside.address.address, 32});
   if (count > blocks_max) blocks[0] = {0, ~uint32_t{0}}, count = 1;
+  for (size_t i = 0; i < count; ++i)
+    for (uint32_t high = blocks[i].first >> 16; high <= blocks[i].last >> 16; ++high)
+      second_octets[high & 0xff] = true;
   ours_ipv4 = blocks;
   ours_ipv4_count = static_cast<uint32_t>(count);
 }

@@ -68,6 +68,12 @@ struct FastConfig {
   static constexpr size_t blocks_max = 8;
   std::array<Block, blocks_max> ours_ipv4{};  // what look_at_remote finds; too many: none is a remote's then
   uint32_t ours_ipv4_count = 0;
+  std::array<bool, 256> second_octets{};  // of theirs
+  struct {
+    uint32_t first = 0, count = 0;  // a pool of one span: its addresses, numbered from 0; else none
+  } pool;
+  uint32_t internet_address = 0;
+  uint8_t inbound_tos_mask = 0xff, inbound_tos = 0;  // what stays of the type of service, and what comes in
   uint32_t internet_mtu_bytes = 0, softwire_fits_bytes = 0, inside_mtu_bytes = 0;
   bool many_workers = false;
   bool knows_remotes = false, udp_inbound_refresh = false;  // of the policy

@@ -23,9 +23,20 @@ net::Port port_at(const uint8_t* ip, bool source) {
   return load<net::Port>(ip + ipv4_bytes + (source ? 0 : sizeof(net::Port)));
 }
 
-net::Endpoint remote_of(const uint8_t* ip, bool outbound) {
-  const auto& header = net::header_at<net::Ipv4Header>(ip);
-  return {outbound ? header.destination : header.source, port_at(ip, !outbound)};
+EndpointWord remote_of(const uint8_t* ip, bool outbound) {
+  const uint64_t address =
+      load<uint32_t>(ip + (outbound ? offsetof(net::Ipv4Header, destination) : offsetof(net::Ipv4Header, source)));
+  return address | uint64_t{load<uint16_t>(ip + ipv4_bytes + (outbound ? sizeof(net::Port) : 0))} << 32;
+}
+
+net::Endpoint endpoint_of(EndpointWord word) {
+  return {{net::be32::from_raw(static_cast<uint32_t>(word))}, {net::be16::from_raw(static_cast<uint16_t>(word >> 32))}};
+}
+
+bool is_first_remote(const nat::Mapping& mapping, EndpointWord remote) {
+  static_assert(offsetof(nat::Mapping, first_remote) + sizeof remote == sizeof mapping);
+  const auto* at = reinterpret_cast<const uint8_t*>(&mapping) + offsetof(nat::Mapping, first_remote);
+  return ((load<EndpointWord>(at) ^ remote) & endpoint_mask) == 0;
 }
 
 // The packet's inside endpoint as OutboundKey's last word.
@@ -190,16 +201,19 @@ class FastPath::Pass {
   bool take_internet(uint8_t* at, uint32_t bytes, Work& work) const {
     if (!is_plain(at, bytes, work.packet)) return false;
     const auto& ip = net::header_at<net::Ipv4Header>(at);
-    const nat::Pool& pool = config_.policy.pool;
-    const auto number = pool.number_of(ip.destination);
-    if (!number || ip.destination == config_.internet.address.address) return false;
+    const uint32_t destination = ip.destination.bits;
+    uint32_t number = destination - fast_.pool.first;
+    if (number >= fast_.pool.count && !find_number(ip.destination, number)) return false;
+    if (destination == fast_.internet_address) return false;
     if (!is_remote(at + offsetof(net::Ipv4Header, source))) return false;
     const net::Port port = port_at(at, false);
-    if (fast_.many_workers && pool.owner(*number, port) != path_.index_) return false;
-    const auto& remark = config_.internet.remark_dscp;
+    const net::Protocol protocol = work.packet.tcp ? net::Protocol::tcp : net::Protocol::udp;
+    if (!fast_.many_workers)
+      work.slot = &shard_.inbound_place(number, protocol, port);
+    else if (!(work.slot = my_place(number, protocol, port)))
+      return false;
     work.ip = at;
-    work.tos = remark ? static_cast<uint8_t>(*remark << 2 | (ip.tos & 3)) : ip.tos;
-    work.slot = &shard_.inbound_place(*number, work.packet.tcp ? net::Protocol::tcp : net::Protocol::udp, port);
+    work.tos = static_cast<uint8_t>((ip.tos & fast_.inbound_tos_mask) | fast_.inbound_tos);
     __builtin_prefetch(work.slot);
     return true;
   }
@@ -227,6 +241,7 @@ class FastPath::Pass {
     const uint8_t octet = fast_.octets[address[0]];
     if ((octet & (FastConfig::never_remote | FastConfig::look_at_remote)) == 0) return true;
     if ((octet & FastConfig::never_remote) != 0) return false;
+    if (!fast_.second_octets[address[1]]) return true;
     const uint32_t remote = load<net::Ipv4>(address).bits;
     for (uint32_t i = 0; i < fast_.ours_ipv4_count; ++i)
       if (remote - fast_.ours_ipv4[i].first <= fast_.ours_ipv4[i].last - fast_.ours_ipv4[i].first) return false;
@@ -240,10 +255,10 @@ class FastPath::Pass {
       work.mapping = find(work);
     if (work.mapping == nat::null_mapping || !fast_.to_internet.open) return false;
     const nat::Mapping& mapping = shard_[work.mapping];
-    const net::Endpoint remote = remote_of(work.ip, true);
     if ((work.packet.tcp_flags & tcp_turns) != 0 || mapping.softwire != work.softwire ||
-        !same(words_of(mapping.b4), work.b4) || !mapping.is_steady_outbound(remote, fast_.knows_remotes)) {
-      if (!admit_outbound(work, remote)) return false;
+        !same(words_of(mapping.b4), work.b4) ||
+        !mapping.is_steady_outbound(is_first_remote(mapping, remote_of(work.ip, true)), fast_.knows_remotes)) {
+      if (!admit_outbound(work, endpoint_of(remote_of(work.ip, true)))) return false;
     } else if (mapping.last_seen_s != now_s_) {
       shard_.stamp(work.mapping, now_s_);
     }
@@ -251,7 +266,8 @@ class FastPath::Pass {
     const bool atomic = ip.is_atomic();
     if (!atomic || work.tos != ip.tos)
       rewrite_rest(work.ip, work.tos, atomic ? ip.identification : new_identification(mapping, ip.destination));
-    rewrite_plain<true>(work.ip, work.packet.tcp, mapping.outside(), mapping.address_delta, mapping.endpoint_delta);
+    rewrite_plain<true>(work.ip, work.packet.tcp, mapping.outside_address.bits.raw(), mapping.outside_port.number.raw(),
+                        mapping.address_delta, mapping.endpoint_delta);
     frame.data = write_link(work.ip, fast_.to_internet);
     frame.bytes = work.packet.total + fast_.to_internet.link_bytes;
     frame.side = Side::internet;
@@ -265,14 +281,13 @@ class FastPath::Pass {
     const uint32_t total = work.packet.total;
     if (!mapping.has(nat::Mapping::in_use) || !(plain ? fits_inside(total) : fits_softwire(mapping, total)))
       return false;
-    const net::Endpoint remote = remote_of(work.ip, false);
     const bool refreshes = fast_.udp_inbound_refresh && !work.packet.tcp && mapping.last_seen_s != now_s_;
     if ((work.packet.tcp_flags & tcp_turns) != 0 || refreshes ||
-        !mapping.is_steady_inbound(remote, fast_.knows_remotes))
-      if (!admit_inbound(work, remote, plain)) return false;
+        !mapping.is_steady_inbound(is_first_remote(mapping, remote_of(work.ip, false)), fast_.knows_remotes))
+      if (!admit_inbound(work, endpoint_of(remote_of(work.ip, false)), plain)) return false;
     // Backwards is the ones-complement negative.
-    rewrite_plain<false>(work.ip, work.packet.tcp, mapping.inside(), static_cast<uint16_t>(~mapping.address_delta),
-                         static_cast<uint16_t>(~mapping.endpoint_delta));
+    rewrite_plain<false>(work.ip, work.packet.tcp, mapping.inside_address.bits.raw(), mapping.inside_port.number.raw(),
+                         static_cast<uint16_t>(~mapping.address_delta), static_cast<uint16_t>(~mapping.endpoint_delta));
     const auto& ip = net::header_at<net::Ipv4Header>(work.ip);
     if (work.tos != ip.tos) rewrite_rest(work.ip, work.tos, ip.identification);
     frame.data = plain ? write_link(work.ip, fast_.to_inside) : encapsulate(work, mapping);
@@ -359,6 +374,19 @@ class FastPath::Pass {
     const auto& door = doors[0].vlan == vlan ? doors[0] : doors[1];
     if (door.vlan == vlan && (load<uint64_t>(frame.data) & mac_mask) == door.mac)
       take(frame, number, door.side, link_bytes);
+  }
+
+  // In a pool of several spans.
+  [[gnu::noinline]] bool find_number(net::Ipv4 address, uint32_t& number) const {
+    const auto found = config_.policy.pool.number_of(address);
+    if (found) number = *found;
+    return found.has_value();
+  }
+
+  [[gnu::noinline]] const nat::MappingIndex* my_place(uint32_t number, net::Protocol protocol, net::Port port) const {
+    const nat::Pool& pool = config_.policy.pool;
+    if (pool.owner(number, port) != path_.index_) return nullptr;
+    return &shard_.inbound_place(pool.local_of(number), protocol, port);
   }
 
   [[gnu::noinline]] bool is_my_subscriber(const net::Ipv6& subscriber) const {

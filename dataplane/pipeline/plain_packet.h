@@ -61,19 +61,23 @@ struct PlainPacket {
   return tcp.header_bytes() >= sizeof tcp && tcp.header_bytes() + ipv4_bytes <= total;
 }
 
+// An endpoint as it lies in memory: address, then port, in the low 48 bits.
+using EndpointWord = uint64_t;
+constexpr EndpointWord endpoint_mask = 0xffff'ffff'ffff;
+
 // Puts `to` in place of the source or the destination and TTL down by one, and mends the checksums. The deltas are the
 // mapping's in the packet's direction.
 template <bool source>
-[[gnu::always_inline]] inline void rewrite_plain(uint8_t* at, bool is_tcp, net::Endpoint to, uint16_t address_delta,
-                                                 uint16_t endpoint_delta) {
+[[gnu::always_inline]] inline void rewrite_plain(uint8_t* at, bool is_tcp, uint32_t address, uint16_t port,
+                                                 uint16_t address_delta, uint16_t endpoint_delta) {
   auto& ip = net::header_at<net::Ipv4Header>(at);
   static_assert(std::endian::native == std::endian::little);
   constexpr uint32_t one_less = 0xfffe;  // the word of TTL and protocol, as it lies in memory
   ip.checksum = net::updated32(ip.checksum, uint32_t{address_delta} + one_less);
   --ip.ttl;
-  (source ? ip.source : ip.destination) = to.address;
+  store(at + (source ? offsetof(net::Ipv4Header, source) : offsetof(net::Ipv4Header, destination)), address);
   uint8_t* transport = at + ipv4_bytes;
-  store(transport + (source ? 0 : sizeof(net::Port)), to.port);
+  store(transport + (source ? 0 : sizeof port), port);
   uint8_t* checksum = transport + (is_tcp ? offsetof(net::TcpHeader, checksum) : offsetof(net::UdpHeader, checksum));
   const auto before = load<net::be16>(checksum);
   if (!is_tcp && before.raw() == 0) return;  // none was sent, none is sent (RFC 768)
