@@ -2,11 +2,9 @@
 
 #include <algorithm>
 #include <boost/program_options.hpp>
-#include <cctype>
 #include <fstream>
 #include <optional>
 #include <ostream>
-#include <sodium.h>
 #include <sstream>
 
 #include "dataplane/net/text.h"
@@ -96,54 +94,25 @@ Refusal set_zone(Config& config, const std::string& value) {
 }
 
 Refusal set_algorithm(Config& config, const std::string& value) {
-  if (value == "hmac-md5") return "hmac-md5 must not be used (RFC 8945 §6); make a hmac-sha256 key: tsig-keygen NAME";
-  if (value != "hmac-sha256" && value != "hmac-sha512") return "'" + value + "' is neither hmac-sha256 nor hmac-sha512";
   config.dns.key.algorithm = value;
-  return "";
+  return dns::check_algorithm(value);
 }
 
 Refusal set_secret(Config& config, const std::string& value) {
-  std::string bytes(value.size(), '\0');
-  size_t size = 0;
-  if (sodium_base642bin(reinterpret_cast<unsigned char*>(bytes.data()), bytes.size(), value.data(), value.size(),
-                        nullptr, &size, nullptr, sodium_base64_VARIANT_ORIGINAL) != 0 ||
-      size == 0)
-    return "not base64, as tsig-keygen prints it";  // the secret itself is never repeated
   config.dns.key.secret = value;
-  return "";
+  return dns::check_secret(value);
 }
 
-// The value after `word` in a key file's text, without quotes.
-std::string key_file_value(const std::string& text, const std::string& word) {
-  size_t at = text.find(word);
-  if (at == std::string::npos) return "";
-  at = text.find_first_not_of(" \t\r\n\"", at + word.size());
-  return at == std::string::npos ? "" : text.substr(at, text.find_first_of(" \t\r\n\";{", at) - at);
-}
-
-// What tsig-keygen prints: key "NAME" { algorithm hmac-sha256; secret "…"; };
 Refusal set_key_file(Config& config, const std::string& value) {
-  std::ifstream in(value);
-  if (!in) return value + " cannot be read";
-  std::ostringstream text;
-  text << in.rdbuf();
-  const std::string name = key_file_value(text.str(), "key ");
-  if (name.empty()) return value + " is not a key file as tsig-keygen prints it";
-  config.dns.key.name = name;
-  if (Refusal refusal = set_algorithm(config, key_file_value(text.str(), "algorithm")); !refusal.empty())
-    return value + ": algorithm: " + refusal;
-  if (Refusal refusal = set_secret(config, key_file_value(text.str(), "secret")); !refusal.empty())
-    return value + ": secret: " + refusal;
+  auto key = dns::read_key_file(value);
+  if (!key) return key.error();
+  config.dns.key = std::move(*key);
   return "";
 }
 
 Refusal set_key_name(Config& config, const std::string& value) {
-  const bool is_name = !value.empty() && value.size() < 254 && std::ranges::all_of(value, [](unsigned char c) {
-    return std::isalnum(c) != 0 || c == '-' || c == '.' || c == '_';
-  });
-  if (!is_name) return "'" + value + "' is not a key name";
   config.dns.key.name = value;
-  return "";
+  return dns::check_key_name(value);
 }
 
 Refusal set_redirect_code(Config& config, const std::string& value) {

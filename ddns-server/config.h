@@ -10,27 +10,18 @@
 
 #include "dataplane/net/result.h"
 #include "dataplane/net/types.h"
+#include "dns/update.h"
 
 namespace portolan::ddnsd {
 
-struct SocketAddress {  // IPv4 as IPv4-mapped
-  net::Ipv6 address;
-  uint16_t port = 0;
-  friend bool operator==(const SocketAddress&, const SocketAddress&) = default;
-};
+using dns::SocketAddress;
+using dns::TsigKey;
 std::string to_text(const SocketAddress& socket);  // "192.0.2.1:80", "[2001:db8::1]:80"
 
-struct TsigKey {
-  std::string name, algorithm = "hmac-sha256", secret;  // secret in base64
-};
-
-struct DnsConfig {
+struct DnsConfig : dns::Primary {
   // portal: the name leads to this server, direct.<name> to the service; direct: the name itself leads to the service.
   enum class Mode : uint8_t { off, portal, direct };
   Mode mode = Mode::off;
-  SocketAddress server;
-  std::string zone;
-  TsigKey key;
   uint32_t ttl_s = 30;
   net::Ipv4 portal_address;
   bool uri = true, svcb = true, dns_sd = false;  // which records there are besides A and SRV

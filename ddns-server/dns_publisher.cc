@@ -115,7 +115,7 @@ bool DnsPublisher::publish(std::vector<Job> jobs, int64_t now_s) {
     for (const Job& job : jobs) refused_.erase(job.debt.fqdn);
     return true;
   }
-  if (done.error().kind == DnsFailure::Kind::server) return server_failed(done.error().text, now_s), false;
+  if (done.error().kind == dns::Failure::Kind::server) return server_failed(done.error().text, now_s), false;
   server_wait_s_ = 0;
   if (jobs.size() == 1) return refuse(jobs.front(), done.error().text, now_s), true;
   for (Job& job : jobs)  // one of them is to blame: the others are not held up
@@ -123,8 +123,8 @@ bool DnsPublisher::publish(std::vector<Job> jobs, int64_t now_s) {
   return true;
 }
 
-net::Result<void, DnsFailure> DnsPublisher::send(const std::vector<Job>& jobs, int64_t now_s) {
-  Update update;
+net::Result<void, dns::Failure> DnsPublisher::send(const std::vector<Job>& jobs, int64_t now_s) {
+  dns::Update update;
   for (const Job& job : jobs) {
     update.remove.insert(update.remove.end(), job.touched.begin(), job.touched.end());
     update.add.insert(update.add.end(), job.records.begin(), job.records.end());
@@ -136,8 +136,8 @@ net::Result<void, DnsFailure> DnsPublisher::send(const std::vector<Job>& jobs, i
     for (const Job& job : jobs) registry_.set_dns_published(job.debt.fqdn, job.touched);
   });
   if (!update.remove.empty()) {
-    if (auto sent = send_update(config_, update); !sent) {
-      if (!sent.error().is_sent || sent.error().kind != DnsFailure::Kind::server)
+    if (auto sent = dns::send_update(config_, update); !sent) {
+      if (!sent.error().is_sent || sent.error().kind != dns::Failure::Kind::server)
         registry_.together([&] {
           for (const Job& job : jobs) registry_.set_dns_published(job.debt.fqdn, job.before);
         });
@@ -175,7 +175,7 @@ void DnsPublisher::look_for_drift(int64_t now_s) {
   for (size_t i = 0; i < limits::dns_checks_per_turn && !to_check_.empty() && !stop_; ++i) {
     const Job job = job_of({to_check_.back(), 0}, now_s);
     to_check_.pop_back();
-    const auto there = has_records(config_, job.touched, job.records);
+    const auto there = dns::has_records(config_, job.touched, job.records);
     if (!there) return server_failed(there.error().text, now_s);
     if (*there || registry_.is_dns_owed(job.debt.fqdn)) continue;
     ++counters_.drifts_found;

@@ -14,7 +14,7 @@
 #include <thread>
 
 #include "ddns-server/config.h"
-#include "ddns-server/dns_update.h"
+#include "ddns-server/dns_records.h"
 #include "ddns-server/registry.h"
 
 namespace portolan::ddnsd {
@@ -51,7 +51,7 @@ class DnsPublisher {
   [[nodiscard]] std::vector<Job> next_jobs(const std::vector<Registry::Owed>& debts, size_t& at, int64_t now_s);
   [[nodiscard]] Job job_of(const Registry::Owed& debt, int64_t now_s);
   bool publish(std::vector<Job> jobs, int64_t now_s);  // false: the server has failed
-  net::Result<void, DnsFailure> send(const std::vector<Job>& jobs, int64_t now_s);
+  net::Result<void, dns::Failure> send(const std::vector<Job>& jobs, int64_t now_s);
   void refuse(const Job& job, const std::string& text, int64_t now_s);
   void look_for_drift(int64_t now_s);
   void server_failed(const std::string& text, int64_t now_s);

@@ -20,12 +20,7 @@
 
 namespace portolan::ddnsd {
 
-struct Record {
-  std::string owner, type;  // owner without final dot, as in a zone file; "A", "SRV", "URI", "HTTPS" …
-  uint32_t ttl_s = 0;
-  std::string data;  // as in a zone file
-  friend bool operator==(const Record&, const Record&) = default;
-};
+using dns::Record;
 
 // RDATA of SVCB and HTTPS in the form every DNS library reads (RFC 3597): "\# 13 0001…". `target` without final dot,
 // empty: the owner itself. Parameters in the order of their keys (RFC 9460 §2.2).

@@ -45,7 +45,6 @@ constexpr unsigned update_refill_s = 5;
 
 // DNS publication
 constexpr uint32_t dns_ttl_max_s = 60;  // DDN-019
-constexpr std::chrono::seconds dns_timeout{5};
 constexpr int64_t rest_min_s = 60;  // of a port before it may carry another account's name
 constexpr std::chrono::seconds dns_poll_interval{1};
 constexpr size_t dns_names_per_update_max = 64, dns_records_per_update_max = 600;  // well below 64 KiB

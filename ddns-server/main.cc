@@ -46,7 +46,7 @@ Registry open_registry(const Config& config) {
   auto registry = Registry::open(config.database);
   if (!registry) throw std::runtime_error(registry.error());
   // Until nobody may have the old record any more: its TTL, and what publishing takes.
-  registry->set_rest(std::max<int64_t>(limits::rest_min_s, config.dns.ttl_s + limits::dns_timeout.count()),
+  registry->set_rest(std::max<int64_t>(limits::rest_min_s, config.dns.ttl_s + dns::timeout.count()),
                      config.dns.mode != DnsConfig::Mode::off, std::time(nullptr));
   return std::move(*registry);
 }

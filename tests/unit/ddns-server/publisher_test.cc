@@ -3,7 +3,6 @@
 #include <thread>
 
 #include "ddns-server/dns_publisher.h"
-#include "ddns-server/dns_update.h"
 #include "tests/unit/ddns-server/fixture.h"
 #include "tests/unit/ddns-server/named.h"
 
@@ -120,7 +119,7 @@ TEST_F(PublisherTest, one_refused_name_does_not_hold_up_the_next) {
 // Also shows UPT-017.
 TEST_F(PublisherTest, TSG_004_TSG_005_the_reason_of_a_refusal_is_told) {
   const auto text_of = [](const DnsConfig& config) {
-    const auto sent = send_update(config, {{}, {"x.example A"}, {{"x.example", "A", 30, "198.51.100.5"}}});
+    const auto sent = dns::send_update(config, {{}, {"x.example A"}, {{"x.example", "A", 30, "198.51.100.5"}}});
     return sent ? "done" : sent.error().text;
   };
   DnsConfig config = named_.config(DnsConfig::Mode::direct);

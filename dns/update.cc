@@ -1,17 +1,16 @@
-#include "ddns-server/dns_update.h"
+#include "dns/update.h"
 
 #include <algorithm>
 #include <cstring>
 #include <ldns/ldns.h>
 #include <memory>
 #include <netinet/in.h>
-#include <sodium.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "dataplane/net/text.h"
-#include "ddns-server/limits.h"
 
-namespace portolan::ddnsd {
+namespace portolan::dns {
 namespace {
 
 constexpr uint16_t tsig_fudge_s = 300;  // RFC 8945 §10
@@ -34,9 +33,13 @@ struct Octets {
   size_t size = 0;
 };
 
-DnsFailure failure(DnsFailure::Kind kind, std::string text, bool is_sent = true) {
-  return {kind, std::move(text), is_sent};
+Failure failure(Failure::Kind kind, std::string text, bool is_sent = true) { return {kind, std::move(text), is_sent}; }
+
+std::optional<uint16_t> random_id() {
+  uint16_t id = 0;
+  return getrandom(&id, sizeof id, 0) == sizeof id ? std::optional(id) : std::nullopt;
 }
+Failure no_id() { return failure(Failure::Kind::server, "no randomness for a message ID", false); }
 
 ldns_rr_type type_of(const std::string& name) {  // not every build of ldns knows the last two
   if (name == "HTTPS") return static_cast<ldns_rr_type>(65);
@@ -65,7 +68,7 @@ Rr addition_of(const Record& record) {
   return Rr(raw);
 }
 
-net::Result<Packet, DnsFailure> build(const DnsConfig& config, const Update& update) {
+net::Result<Packet, Failure> build(const Primary& primary, const Update& update) {
   const RrList updates(ldns_rr_list_new()), prerequisites(ldns_rr_list_new());
   for (const auto& each : update.must_not_exist)
     ldns_rr_list_push_rr(prerequisites.get(), record_set_of(each, LDNS_RR_CLASS_NONE).release());
@@ -74,24 +77,24 @@ net::Result<Packet, DnsFailure> build(const DnsConfig& config, const Update& upd
   for (const Record& each : update.add) {
     Rr rr = addition_of(each);
     if (!rr)
-      return tl::unexpected(failure(DnsFailure::Kind::name,
+      return tl::unexpected(failure(Failure::Kind::name,
                                     each.owner + " " + each.type + " " + each.data + ": ldns does not take this record",
                                     false));
     ldns_rr_list_push_rr(updates.get(), rr.release());
   }
-  ldns_rdf* zone = ldns_dname_new_frm_str((config.zone + ".").c_str());  // the packet takes it over
+  ldns_rdf* zone = ldns_dname_new_frm_str((primary.zone + ".").c_str());  // the packet takes it over
   Packet packet(ldns_update_pkt_new(zone, LDNS_RR_CLASS_IN, prerequisites.get(), updates.get(), nullptr));
-  if (!packet) return tl::unexpected(failure(DnsFailure::Kind::name, "ldns cannot build the update"));
-  uint16_t id = 0;
-  randombytes_buf(&id, sizeof id);
-  ldns_pkt_set_id(packet.get(), id);
+  if (!packet) return tl::unexpected(failure(Failure::Kind::name, "ldns cannot build the update"));
+  const auto id = random_id();
+  if (!id) return tl::unexpected(no_id());
+  ldns_pkt_set_id(packet.get(), *id);
   ldns_pkt_set_rd(packet.get(), false);  // reserved in an update (RFC 2136 §2.2)
-  const auto& key = config.key;
+  const auto& key = primary.key;
   const auto status = ldns_pkt_tsig_sign(packet.get(), (key.name + ".").c_str(), key.secret.c_str(), tsig_fudge_s,
                                          (key.algorithm + ".").c_str(), nullptr);
   if (status != LDNS_STATUS_OK)
     return tl::unexpected(
-        failure(DnsFailure::Kind::server, std::string("cannot sign: ") + ldns_get_errorstr_by_id(status)));
+        failure(Failure::Kind::server, std::string("cannot sign: ") + ldns_get_errorstr_by_id(status)));
   return packet;
 }
 
@@ -129,12 +132,12 @@ class Connection {
   sockaddr_storage address_{};
   socklen_t address_bytes_ = 0;
 
-  static timeval timeout() { return {limits::dns_timeout.count(), 0}; }
+  static timeval patience() { return {timeout.count(), 0}; }
 
  public:
-  explicit Connection(const DnsConfig& config) {
-    address_ = to_sockaddr(config.server, address_bytes_);
-    socket_ = ldns_tcp_connect2(&address_, address_bytes_, timeout());
+  explicit Connection(const Primary& primary) {
+    address_ = to_sockaddr(primary.server, address_bytes_);
+    socket_ = ldns_tcp_connect2(&address_, address_bytes_, patience());
   }
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -143,16 +146,16 @@ class Connection {
   }
   [[nodiscard]] bool is_open() const { return socket_ >= 0; }
 
-  net::Result<Octets, DnsFailure> exchange(const ldns_pkt* packet) {
-    if (!is_open()) return tl::unexpected(failure(DnsFailure::Kind::server, "no answer over TCP", false));
+  net::Result<Octets, Failure> exchange(const ldns_pkt* packet) {
+    if (!is_open()) return tl::unexpected(failure(Failure::Kind::server, "no answer over TCP", false));
     const Buffer wire(ldns_buffer_new(LDNS_MAX_PACKETLEN));
     if (ldns_pkt2buffer_wire(wire.get(), packet) != LDNS_STATUS_OK)
-      return tl::unexpected(failure(DnsFailure::Kind::name, "the update is larger than a DNS message", false));
+      return tl::unexpected(failure(Failure::Kind::name, "the update is larger than a DNS message", false));
     Octets out;
     if (ldns_tcp_send_query(wire.get(), socket_, &address_, address_bytes_) == 0)
-      return tl::unexpected(failure(DnsFailure::Kind::server, "no answer over TCP"));
-    out.data.reset(ldns_tcp_read_wire_timeout(socket_, &out.size, timeout()));
-    if (!out.data) return tl::unexpected(failure(DnsFailure::Kind::server, "no answer over TCP"));
+      return tl::unexpected(failure(Failure::Kind::server, "no answer over TCP"));
+    out.data.reset(ldns_tcp_read_wire_timeout(socket_, &out.size, patience()));
+    if (!out.data) return tl::unexpected(failure(Failure::Kind::server, "no answer over TCP"));
     return out;
   }
 };
@@ -173,61 +176,61 @@ std::string tsig_error_text(const ldns_pkt* answer) {
   }
 }
 
-net::Result<void, DnsFailure> judge(const DnsConfig& config, const ldns_pkt* request, const Octets& wire) {
+net::Result<void, Failure> judge(const Primary& primary, const ldns_pkt* request, const Octets& wire) {
   ldns_pkt* raw = nullptr;
   if (ldns_wire2pkt(&raw, wire.data.get(), wire.size) != LDNS_STATUS_OK)
-    return tl::unexpected(failure(DnsFailure::Kind::server, "the answer is not a DNS message"));
+    return tl::unexpected(failure(Failure::Kind::server, "the answer is not a DNS message"));
   const Packet answer(raw);
-  const auto& key = config.key;
+  const auto& key = primary.key;
   // The MAC of our request is part of what the server signs: this answer is to this request (RFC 8945 §5.3).
   const bool is_signed =
       ldns_pkt_tsig(raw) != nullptr && ldns_pkt_tsig_verify(raw, wire.data.get(), wire.size, (key.name + ".").c_str(),
                                                             key.secret.c_str(), ldns_rr_rdf(ldns_pkt_tsig(request), 3));
   if (!is_signed || ldns_pkt_id(raw) != ldns_pkt_id(request))
-    return tl::unexpected(failure(DnsFailure::Kind::server, "key " + key.name + ": " + tsig_error_text(raw)));
+    return tl::unexpected(failure(Failure::Kind::server, "key " + key.name + ": " + tsig_error_text(raw)));
   const ldns_pkt_rcode rcode = ldns_pkt_get_rcode(raw);
   if (rcode == LDNS_RCODE_NOERROR) return {};
   const std::unique_ptr<char, Freer<std::free>> text(ldns_pkt_rcode2str(rcode));
   if (rcode == LDNS_RCODE_YXRRSET)
-    return tl::unexpected(failure(DnsFailure::Kind::not_ours,
+    return tl::unexpected(failure(Failure::Kind::not_ours,
                                   "there are records of these names that were not made here; remove them, or set "
                                   "dns.take-over"));
   // SERVFAIL and NOTIMP speak of the server (RFC 2136 §4), NOTAUTH of the zone: no name will fare better.
   const bool is_server = rcode == LDNS_RCODE_SERVFAIL || rcode == LDNS_RCODE_NOTIMPL || rcode == LDNS_RCODE_NOTAUTH;
-  return tl::unexpected(failure(is_server ? DnsFailure::Kind::server : DnsFailure::Kind::name,
+  return tl::unexpected(failure(is_server ? Failure::Kind::server : Failure::Kind::name,
                                 std::string(text.get()) + ": does the zone allow updates with key " + key.name + "?"));
 }
 
 }  // namespace
 
-net::Result<void, DnsFailure> send_update(const DnsConfig& config, const Update& update) {
-  const auto packet = build(config, update);
+net::Result<void, Failure> send_update(const Primary& primary, const Update& update) {
+  const auto packet = build(primary, update);
   if (!packet) return tl::unexpected(packet.error());
-  const auto answer = Connection(config).exchange(packet->get());
+  const auto answer = Connection(primary).exchange(packet->get());
   if (!answer) return tl::unexpected(answer.error());
-  return judge(config, packet->get(), *answer);
+  return judge(primary, packet->get(), *answer);
 }
 
 namespace {
 
 // The server's records of a set, sorted, as text without TTL; a failure if it does not answer as an authority does.
-net::Result<std::vector<std::string>, DnsFailure> ask(Connection& connection, const std::string& record_set) {
+net::Result<std::vector<std::string>, Failure> ask(Connection& connection, const std::string& record_set) {
   const size_t space = record_set.find(' ');
   const ldns_rr_type type = type_of(record_set.substr(space + 1));
   Packet query(ldns_pkt_query_new(ldns_dname_new_frm_str((record_set.substr(0, space) + ".").c_str()), type,
                                   LDNS_RR_CLASS_IN, 0));
-  uint16_t id = 0;
-  randombytes_buf(&id, sizeof id);
-  ldns_pkt_set_id(query.get(), id);
+  const auto id = random_id();
+  if (!id) return tl::unexpected(no_id());
+  ldns_pkt_set_id(query.get(), *id);
   const auto wire = connection.exchange(query.get());
   if (!wire) return tl::unexpected(wire.error());
   ldns_pkt* raw = nullptr;
   if (ldns_wire2pkt(&raw, wire->data.get(), wire->size) != LDNS_STATUS_OK)
-    return tl::unexpected(failure(DnsFailure::Kind::server, "the answer is not a DNS message"));
+    return tl::unexpected(failure(Failure::Kind::server, "the answer is not a DNS message"));
   const Packet answer(raw);
   const auto rcode = ldns_pkt_get_rcode(raw);
-  if (ldns_pkt_id(raw) != id || !ldns_pkt_aa(raw) || (rcode != LDNS_RCODE_NOERROR && rcode != LDNS_RCODE_NXDOMAIN))
-    return tl::unexpected(failure(DnsFailure::Kind::server, "it does not answer for the zone"));
+  if (ldns_pkt_id(raw) != *id || !ldns_pkt_aa(raw) || (rcode != LDNS_RCODE_NOERROR && rcode != LDNS_RCODE_NXDOMAIN))
+    return tl::unexpected(failure(Failure::Kind::server, "it does not answer for the zone"));
   std::vector<std::string> out;
   const ldns_rr_list* answers = ldns_pkt_answer(raw);
   for (size_t i = 0; i < ldns_rr_list_rr_count(answers); ++i)
@@ -238,9 +241,9 @@ net::Result<std::vector<std::string>, DnsFailure> ask(Connection& connection, co
 
 }  // namespace
 
-net::Result<bool, DnsFailure> has_records(const DnsConfig& config, const std::vector<std::string>& record_sets,
-                                          const std::vector<Record>& records) {
-  Connection connection(config);
+net::Result<bool, Failure> has_records(const Primary& primary, const std::vector<std::string>& record_sets,
+                                       const std::vector<Record>& records) {
+  Connection connection(primary);
   for (const auto& each : record_sets) {
     const auto there = ask(connection, each);
     if (!there) return tl::unexpected(there.error());
@@ -254,4 +257,4 @@ net::Result<bool, DnsFailure> has_records(const DnsConfig& config, const std::ve
   return true;
 }
 
-}  // namespace portolan::ddnsd
+}  // namespace portolan::dns
