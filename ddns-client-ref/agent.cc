@@ -34,12 +34,6 @@ Random jitter() {
   };
 }
 
-std::unique_ptr<UpdateProtocol> make_protocol(const Config::Ddns& ddns) {
-  Credentials credentials{ddns.account, ddns.token};
-  return ddns.protocol == UpdateKind::json ? make_json_protocol(ddns.url, std::move(credentials))
-                                           : make_dyndns2_protocol(ddns.url, std::move(credentials));
-}
-
 std::string address_text(const net::Ipv6& address) {
   return net::is_mapped(address) ? net::to_text(net::unmapped(address)) : net::to_text(address);
 }
@@ -48,9 +42,7 @@ std::string address_text(const net::Ipv6& address) {
 
 net::Result<std::unique_ptr<Agent>, std::string> Agent::make(const Config& config, Mode mode) {
   std::unique_ptr<Agent> agent(new Agent(config, mode));
-  auto http = HttpClient::make(agent->io_, config.ddns.url, {.ca_file = config.ddns.ca_file});
-  if (!http) return tl::unexpected("ddns.ca-file: " + http.error());
-  agent->http_ = std::make_unique<HttpClient>(std::move(*http));
+  if (auto made = agent->make_method(); !made) return tl::unexpected(made.error());
   agent->restore(BootClock::now());
   return agent;
 }
@@ -63,19 +55,40 @@ Agent::Agent(const Config& config, Mode mode)
                 pcp_.receive(datagram, source, BootClock::now());
                 step();
               }),
-      protocol_(make_protocol(config.ddns)),
       pcp_({config.pcp.server, config.pcp.port}, {}, jitter()),
-      updater_(*protocol_, {config.ddns.lifetime_s, config.ddns.allow_address}, jitter()),
-      watches_(config.services.size()) {
-  for (const Service& service : config_.services) updater_.add(service);
+      watches_(config.services.size()) {}
+
+net::Result<void, std::string> Agent::make_method() {
+  const Config::Ddns& ddns = config_.ddns;
+  const Credentials credentials{ddns.account, ddns.token};
+  switch (ddns.protocol) {
+    case UpdateKind::rfc2136:
+      method_ = make_dns_method(io_, ddns.dns);
+      break;
+    case UpdateKind::command:
+      method_ = make_command_method(io_, {ddns.command, ddns.command_time_max});
+      break;
+    default: {
+      auto http = make_http_method(io_, ddns.url, ddns.ca_file,
+                                   ddns.protocol == UpdateKind::json
+                                       ? make_json_protocol(ddns.url, credentials)
+                                       : make_dyndns2_protocol(ddns.url, credentials, ddns.extensions));
+      if (!http) return tl::unexpected(http.error());
+      method_ = std::move(*http);
+    }
+  }
+  updater_ =
+      std::make_unique<Updater>(method_->abilities(), UpdaterSettings{ddns.lifetime_s, ddns.allow_address}, jitter());
+  for (const Service& service : config_.services) updater_->add(service);
+  return {};
 }
 
 void Agent::restore(Time now) {
   auto loaded = load_state(config_.ddns.state, wall_offset());
   if (!loaded) spdlog::error("state file ignored, everything is registered anew: {}", loaded.error());
   const State saved = loaded.value_or(State{});
-  if (saved.ddns_server == config_.ddns.url.text())
-    for (const Acknowledged& entry : saved.registrations) updater_.restore(entry, now);
+  if (saved.ddns_server == config_.ddns.server_text())
+    for (const Acknowledged& entry : saved.registrations) updater_->restore(entry, now);
   specs_ = specs(saved, now);
   detector_ = std::make_unique<ChangeDetector>(
       DetectorSettings{config_.pcp.method, config_.pcp.check_interval, config_.pcp.debounce}, specs_, random_nonce(),
@@ -119,7 +132,7 @@ bool Agent::run() {
   io_.run();
   save();
   return mode_ == Mode::daemon || std::ranges::all_of(config_.services, [&](const Service& service) {
-           return updater_.standing(service.id) == Updater::Standing::met;
+           return updater_->standing(service.id) == Updater::Standing::met;
          });
 }
 
@@ -146,7 +159,7 @@ void Agent::begin_stop(Time now) {
   give_up_ = now + stop_time;
   if (!config_.pcp.release_on_exit || mode_ == Mode::once) return;
   spdlog::info("withdrawing names, deleting mappings");
-  updater_.withdraw_all();
+  updater_->withdraw_all();
   for (MappingId id = 0; id < specs_.size(); ++id) pcp_.release(id, now);
   pcp_.release(ChangeDetector::probe_id, now);
 }
@@ -194,9 +207,9 @@ void Agent::handle_pcp(Time now) {
   for (const Change& change : detector_->take_changes()) {
     const std::string& service = config_.services[change.id].id;
     if (change.grant)
-      updater_.publish(service, change.grant->outside, change.grant->expires);
+      updater_->publish(service, change.grant->outside, change.grant->expires);
     else
-      updater_.withdraw(service);
+      updater_->withdraw(service);
   }
   for (const auto& datagram : pcp_.take_datagrams())
     if (!socket_.send(datagram)) next_path_check_ = std::min(next_path_check_, now + seconds(1));
@@ -204,13 +217,13 @@ void Agent::handle_pcp(Time now) {
 }
 
 void Agent::handle_updates(Time now) {
-  for (auto& update : updater_.take_updates(now))
-    http_->send(update.request, [this, ticket = update.ticket](const HttpResult& result) {
-      updater_.answered(ticket, result, BootClock::now());
+  for (const Update& update : updater_->take_updates(now))
+    method_->send(update, [this, ticket = update.ticket](const Outcome& outcome) {
+      updater_->answered(ticket, outcome, BootClock::now());
       step();
     });
   bool persist = false;
-  for (const UpdateEvent& event : updater_.take_events()) {
+  for (const UpdateEvent& event : updater_->take_events()) {
     log(event);
     persist |= event.persist;
   }
@@ -218,7 +231,7 @@ void Agent::handle_updates(Time now) {
 }
 
 void Agent::save() {
-  State state{config_.ddns.url.text(), updater_.acknowledged(), {}};
+  State state{config_.ddns.server_text(), updater_->acknowledged(), {}};
   for (MappingId id = 0; id < specs_.size(); ++id) {
     const MappingSpec& spec = specs_[id];
     const auto grant = pcp_.grant(id);
@@ -233,7 +246,7 @@ void Agent::save() {
 
 bool Agent::all_decided() const {
   for (size_t id = 0; id < config_.services.size(); ++id) {
-    const auto standing = updater_.standing(config_.services[id].id);
+    const auto standing = updater_->standing(config_.services[id].id);
     const bool decided = standing == Updater::Standing::met || standing == Updater::Standing::failed;
     if (!decided && !watches_[id].refused) return false;
   }
@@ -242,13 +255,13 @@ bool Agent::all_decided() const {
 
 bool Agent::finished(Time now) const {
   if (now >= give_up_) return true;
-  if (mode_ == Mode::once) return stopping_ || (all_decided() && !updater_.in_flight());
+  if (mode_ == Mode::once) return stopping_ || (all_decided() && !updater_->in_flight());
   if (!stopping_) return false;
-  return !config_.pcp.release_on_exit || (!pcp_.releasing() && !updater_.in_flight() && updater_.next_timer() > now);
+  return !config_.pcp.release_on_exit || (!pcp_.releasing() && !updater_->in_flight() && updater_->next_timer() > now);
 }
 
 void Agent::arm(Time now) {
-  Time next = std::min({now + sleep_max, updater_.next_timer(), give_up_});
+  Time next = std::min({now + sleep_max, updater_->next_timer(), give_up_});
   if (own_address_) next = std::min(next, pcp_.next_timer());
   if (!stopping_) next = std::min({next, next_path_check_, own_address_ ? detector_->next_timer() : never});
   timer_.expires_after(std::max(next - now, Duration(1)));
@@ -326,7 +339,7 @@ std::string Agent::summary() const {
   for (size_t id = 0; id < config_.services.size(); ++id) {
     const Service& service = config_.services[id];
     const auto grant = pcp_.grant(static_cast<MappingId>(id));
-    out += service.id + "  " + service.name + "  " + net::to_text(service.protocol) + "  " +
+    out += service.id + "  " + service.names.front() + "  " + net::to_text(service.protocol) + "  " +
            net::to_text(service.inside) + " -> " + (grant ? net::to_text(grant->outside) : "none") + "  " +
            (watches_[id].note.empty() ? "no answer from the PCP server" : watches_[id].note) + "\n";
   }

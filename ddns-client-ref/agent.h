@@ -11,10 +11,10 @@
 
 #include "ddns-client-ref/change_detector.h"
 #include "ddns-client-ref/config.h"
-#include "ddns-client-ref/http_client.h"
 #include "ddns-client-ref/pcp_client.h"
 #include "ddns-client-ref/pcp_socket.h"
 #include "ddns-client-ref/state_file.h"
+#include "ddns-client-ref/update_method.h"
 #include "ddns-client-ref/updater.h"
 
 namespace portolan::ddns {
@@ -28,7 +28,8 @@ class Agent {
   bool run();
   // In mode once: a line for each service.
   [[nodiscard]] std::string summary() const;
-  [[nodiscard]] bool resolving() const { return http_->resolving(); }
+  // Something waits in a call nothing can interrupt: the end of the process must not wait for it.
+  [[nodiscard]] bool blocked() const { return method_->blocked(); }
 
  private:
   struct Watch {  // of one service, for --once and the log
@@ -37,6 +38,7 @@ class Agent {
   };
 
   Agent(const Config& config, Mode mode);
+  net::Result<void, std::string> make_method();
   void restore(Time now);
   std::vector<MappingSpec> specs(const State& saved, Time now) const;
 
@@ -59,11 +61,10 @@ class Agent {
   boost::asio::steady_timer timer_{io_};
   boost::asio::signal_set signals_{io_};
   PcpSocket socket_;
-  std::unique_ptr<HttpClient> http_;
-  std::unique_ptr<UpdateProtocol> protocol_;
+  std::unique_ptr<UpdateMethod> method_;
   PcpClient pcp_;
   std::unique_ptr<ChangeDetector> detector_;
-  Updater updater_;
+  std::unique_ptr<Updater> updater_;
   std::vector<MappingSpec> specs_;
   std::vector<Watch> watches_;
   std::optional<net::Ipv6> own_address_;  // empty: no path to the PCP server yet

@@ -4,10 +4,13 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <map>
 #include <set>
 #include <sstream>
+#include <unistd.h>
 
 #include "dataplane/net/text.h"
 #include "ddns-client-ref/config_values.h"
@@ -44,12 +47,42 @@ Done set_url(Text text, Config& c) {
 }
 
 Done set_protocol(Text text, Config& c) {
-  if (text == "rfc2136")
-    return no("rfc2136 is not built into this client: use json or dyndns2, and let portolan-ddnsd publish to the DNS");
-  if (text != "json" && text != "dyndns2") return no("\"" + std::string(text) + "\" is not json or dyndns2");
-  c.ddns.protocol = text == "json" ? UpdateKind::json : UpdateKind::dyndns2;
+  constexpr Text words[] = {"json", "dyndns2", "rfc2136", "command"};
+  const auto* const word = std::ranges::find(words, text);
+  if (word == std::end(words)) return no("\"" + std::string(text) + "\" is not json, dyndns2, rfc2136 or command");
+  c.ddns.protocol = static_cast<UpdateKind>(word - std::begin(words));
   return {};
 }
+
+// ADDRESS or ADDRESS:PORT, an IPv6 address with a port in brackets.
+Done set_dns_server(Text text, Config& c) {
+  const auto wrong = [&] { return no("\"" + std::string(text) + "\" is not ADDRESS, ADDRESS:PORT or [IPV6]:PORT"); };
+  Text address = text, port = "53";
+  const size_t colon = text.rfind(':');
+  const bool bracketed = text.starts_with('[');
+  if (colon != Text::npos && (bracketed || text.find(':') == colon)) {
+    address = text.substr(0, colon);
+    port = text.substr(colon + 1);
+  }
+  if (bracketed) {
+    if (!address.ends_with(']')) return wrong();
+    address = address.substr(1, address.size() - 2);
+  }
+  const auto number = number_value(port, 1, 65535);
+  const auto parsed = address_value(address);
+  if (!number || !parsed) return wrong();
+  c.ddns.dns.server = {*parsed, static_cast<uint16_t>(*number)};
+  return {};
+}
+
+Done set_dns_zone(Text text, Config& c) {
+  const auto name = name_value("x." + std::string(text));  // a zone may be a single label
+  if (!name) return no("\"" + std::string(text) + "\" is not the name of a zone");
+  c.ddns.dns.zone = name->substr(2);
+  return {};
+}
+
+Done set_key_file(Text text, Config& c) { return store(dns::read_key_file(std::string(text)), c.ddns.dns.key); }
 
 Text trimmed(Text text) {
   const size_t first = text.find_first_not_of(" \t\r");
@@ -68,6 +101,37 @@ Done add_allow_address(Text text, Config& c) {
   const auto prefix = net::parse_ipv4_prefix(text);
   if (!prefix) return no("\"" + std::string(text) + "\" is not an IPv4 prefix like 192.0.2.0/24");
   c.ddns.allow_address.push_back(*prefix);
+  return {};
+}
+
+// Blanks part the words; there is no quoting, for there is no shell.
+Done set_command(Text text, Config& c) {
+  std::istringstream words{std::string(text)};
+  std::vector<std::string> command;
+  for (std::string word; words >> word;) command.push_back(word);
+  if (command.front().front() != '/') return no("must be a program's whole path, like /usr/local/bin/update-name");
+  if (::access(command.front().c_str(), X_OK) != 0)
+    return no(command.front() + " cannot be run: " + std::strerror(errno));
+  c.ddns.command = std::move(command);
+  return {};
+}
+
+Done add_name(Text text, Service& s) {
+  const auto name = name_value(text);
+  if (!name) return no(name.error());
+  if (std::ranges::find(s.names, *name) != s.names.end()) return no("\"" + *name + "\" is there twice");
+  if (s.names.size() == Config::names_max) return no("more than " + std::to_string(Config::names_max) + " names");
+  s.names.push_back(*name);
+  return {};
+}
+
+// RFC 6763 §7: what stands in _http._tcp, without the underscore; empty: the scheme says it.
+Done set_type(Text text, Service& s) {
+  if (!text.empty() && (!is_service_id(text) || text.size() > 15))
+    return no("\"" + std::string(text) +
+              "\" is not a service type like http or minecraft: letters, digits, hyphens, at "
+              "most 15");
+  s.type = text;
   return {};
 }
 
@@ -130,15 +194,27 @@ constexpr std::array settings = {
             [](Text t, Config& c) { return store(duration_value(t, {}, 60 * second), c.pcp.debounce); }},
     Setting{"pcp", "release-on-exit", "on", "delete the mappings and withdraw the names on a clean exit", false, false,
             [](Text t, Config& c) { return store(switch_value(t), c.pcp.release_on_exit); }},
-    Setting{"ddns", "url", "", "the DDNS server", true, false, set_url},
-    Setting{"ddns", "protocol", "json", "json (portolan-ddnsd) or dyndns2", false, false, set_protocol},
-    Setting{"ddns", "account", "", "name of the account at the DDNS server", true, false,
+    Setting{"ddns", "protocol", "json", "json (portolan-ddnsd), dyndns2, rfc2136 or command", false, false,
+            set_protocol},
+    Setting{"ddns", "url", "", "json, dyndns2: the DDNS server", false, false, set_url},
+    Setting{"ddns", "account", "", "json, dyndns2: name of the account at the DDNS server", false, false,
             [](Text t, Config& c) { return store(plain_value(t, 255), c.ddns.account); }},
     Setting{"ddns", "token", "", "the account's secret; or token-file", false, false,
             [](Text t, Config& c) { return store(plain_value(t, 1024), c.ddns.token); }},
     Setting{"ddns", "token-file", "", "file whose first line is the secret", false, false, set_token_file},
     Setting{"ddns", "ca-file", "", "PEM certificates to trust for https; empty: the system's", false, false,
             [](Text t, Config& c) { return store(plain_value(t, 4096), c.ddns.ca_file); }},
+    Setting{"ddns", "extensions", "on",
+            "dyndns2: send port, proto, service and more; off for servers that take no port", false, false,
+            [](Text t, Config& c) { return store(switch_value(t), c.ddns.extensions); }},
+    Setting{"ddns", "dns-server", "", "rfc2136: the zone's primary, ADDRESS or ADDRESS:PORT, over TCP", false, false,
+            set_dns_server},
+    Setting{"ddns", "dns-zone", "", "rfc2136: the zone that holds the names", false, false, set_dns_zone},
+    Setting{"ddns", "key-file", "", "rfc2136: TSIG key as tsig-keygen prints it", false, false, set_key_file},
+    Setting{"ddns", "command", "", "command: a program and its arguments, run for each update without a shell", false,
+            false, set_command},
+    Setting{"ddns", "command-time", "30s", "it is killed after this time", false, false,
+            [](Text t, Config& c) { return store(duration_value(t, second, 600 * second), c.ddns.command_time_max); }},
     Setting{"ddns", "lifetime", "3600", "seconds a registration is good for; refreshed at half", false, false,
             [](Text t, Config& c) { return store(number_value(t, 60, 5184000), c.ddns.lifetime_s); }},
     Setting{"ddns", "state", "/var/lib/portolan/ddns-client.json", "what the server acknowledged", false, false,
@@ -149,19 +225,20 @@ constexpr std::array settings = {
 
 struct ServiceSetting {
   Text key, fallback, help;
-  bool required;
+  bool required, repeats;
   Done (*set)(Text, Service&);
 };
 constexpr std::array service_settings = {
-    ServiceSetting{"name", "", "domain name to publish, home1.example", true,
-                   [](Text t, Service& s) { return store(name_value(t), s.name); }},
-    ServiceSetting{"protocol", "tcp", "tcp or udp", false, set_service_protocol},
-    ServiceSetting{"inside", "", "where the service listens, 10.0.0.10:8080", true, set_inside},
-    ServiceSetting{"scheme", "http", "scheme of the published URL; empty: none", false, set_scheme},
-    ServiceSetting{"path", "/", "path of the published URL", false, set_path},
-    ServiceSetting{"title", "", "what the portal page shows", false,
+    ServiceSetting{"name", "", "domain name to publish, home1.example (repeats)", true, true, add_name},
+    ServiceSetting{"protocol", "tcp", "tcp or udp", false, false, set_service_protocol},
+    ServiceSetting{"inside", "", "where the service listens, 10.0.0.10:8080", true, false, set_inside},
+    ServiceSetting{"scheme", "http", "scheme of the published URL; empty: none", false, false, set_scheme},
+    ServiceSetting{"path", "/", "path of the published URL", false, false, set_path},
+    ServiceSetting{"type", "", "service type in the DNS, http for _http._tcp; empty: the scheme, else ID", false, false,
+                   set_type},
+    ServiceSetting{"title", "", "what the portal page shows", false, false,
                    [](Text t, Service& s) { return store(plain_value(t, 255), s.title); }},
-    ServiceSetting{"suggested-port", "0", "outside port to ask for; 0: any", false, set_suggested_port},
+    ServiceSetting{"suggested-port", "0", "outside port to ask for; 0: any", false, false, set_suggested_port},
 };
 
 class Loader {
@@ -226,6 +303,7 @@ class Loader {
       const auto* row = std::ranges::find(service_settings, key, &ServiceSetting::key);
       if (row == service_settings.end()) return error(full, "no such key");
       const auto service = std::ranges::find(config_.services, section_.substr(8), &Service::id);
+      repeats = row->repeats;
       done = row->set(value, *service);
     } else {
       const auto* row = std::ranges::find_if(settings, [&](auto& s) { return s.section == section_ && s.key == key; });
@@ -234,6 +312,7 @@ class Loader {
       if (!value.empty() || row->required) done = row->set(value, config_);
     }
     if (!done) error(full, done.error());
+    if (done && value.empty() && !repeats) return;  // as if it were not there
     if (!first_lines_.emplace(full, line_).second && !repeats)
       error(full, "given twice; first in line " + std::to_string(line_of(full)));
   }
@@ -247,8 +326,7 @@ class Loader {
   void check_whole() {
     for (const Setting& row : settings)
       if (row.required) missing(row.section, row.key);
-    if (first_lines_.contains("ddns.token") == first_lines_.contains("ddns.token-file"))
-      errors_.push_back({line_of("ddns"), "ddns.token", "give either token or token-file"});
+    check_protocol();
     if (config_.ddns.account.find(':') != std::string::npos)
       errors_.push_back({line_of("ddns.account"), "ddns.account", "a colon would end it (RFC 7617, 2)"});
     if (config_.pcp.source && net::is_mapped(*config_.pcp.source) != net::is_mapped(config_.pcp.server))
@@ -257,7 +335,41 @@ class Loader {
     check_services();
   }
 
+  // What each way to tell the names needs.
+  void check_protocol() {
+    switch (config_.ddns.protocol) {
+      case UpdateKind::json:
+      case UpdateKind::dyndns2:
+        for (const Text key : {"url", "account"}) missing("ddns", key);
+        if (first_lines_.contains("ddns.token") == first_lines_.contains("ddns.token-file"))
+          errors_.push_back({line_of("ddns"), "ddns.token", "give either token or token-file"});
+        return;
+      case UpdateKind::rfc2136:
+        for (const Text key : {"dns-server", "dns-zone", "key-file"}) missing("ddns", key);
+        return;
+      case UpdateKind::command:
+        return missing("ddns", "command");
+    }
+  }
+
+  // A name must be something the chosen way can keep.
+  void check_names(const Service& service, std::set<std::string>& names) {
+    const auto wrong = [&](const std::string& text) {
+      const std::string key = "service." + service.id + ".name";
+      errors_.push_back({line_of(key), key, text});
+    };
+    const Config::Ddns& ddns = config_.ddns;
+    for (const std::string& name : service.names) {
+      if (ddns.protocol == UpdateKind::rfc2136 && !ddns.dns.zone.empty() && name != ddns.dns.zone &&
+          !name.ends_with("." + ddns.dns.zone))
+        wrong(name + " is not in ddns.dns-zone " + ddns.dns.zone);
+      if (!names.insert(name).second && ddns.protocol == UpdateKind::dyndns2 && !ddns.extensions)
+        wrong(name + " is another service's too, and without ddns.extensions no port tells them apart");
+    }
+  }
+
   void check_services() {
+    std::set<std::string> names;
     std::set<std::pair<net::Protocol, net::Endpoint>> seen;
     for (const Service& service : config_.services) {
       const std::string section = "service." + service.id;
@@ -265,6 +377,7 @@ class Loader {
         if (row.required) missing(section, row.key);
       if (service.inside != net::Endpoint{} && !seen.emplace(service.protocol, service.inside).second)
         errors_.push_back({line_of(section + ".inside"), section + ".inside", "another service has the same"});
+      check_names(service, names);
     }
   }
 };
@@ -274,6 +387,17 @@ void print_row(std::ostream& out, Text key, Text fallback, Text help) {
 }
 
 }  // namespace
+
+std::string Config::Ddns::server_text() const {
+  switch (protocol) {
+    case UpdateKind::rfc2136:
+      return "rfc2136 " + net::to_text(dns.server.address) + " " + std::to_string(dns.server.port) + " " + dns.zone;
+    case UpdateKind::command:
+      return "command " + command.front();
+    default:
+      return url.text();
+  }
+}
 
 net::Result<Config, std::vector<ConfigError>> parse_config(std::string_view text) { return Loader().load(text); }
 

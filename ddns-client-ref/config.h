@@ -13,14 +13,15 @@
 #include "ddns-client-ref/boot_time.h"
 #include "ddns-client-ref/http_message.h"
 #include "ddns-client-ref/registration.h"
+#include "dns/update.h"
 
 namespace portolan::ddns {
 
 enum class Method : uint8_t { table, probe };  // RFC 7393 §2.3: its second way, its first way
-enum class UpdateKind : uint8_t { json, dyndns2 };
+enum class UpdateKind : uint8_t { json, dyndns2, rfc2136, command };
 
 struct Config {
-  static constexpr size_t services_max = 64;
+  static constexpr size_t services_max = 64, names_max = 16;  // names of one service
 
   struct Pcp {
     net::Ipv6 server;  // IPv4 as an IPv4-mapped address, here and in source
@@ -33,12 +34,18 @@ struct Config {
     bool release_on_exit = true;
   } pcp;
   struct Ddns {
-    Url url;
     UpdateKind protocol = UpdateKind::json;
+    Url url;  // json, dyndns2
     std::string account, token, ca_file;
+    bool extensions = true;  // dyndns2
+    dns::Primary dns;        // rfc2136
+    std::vector<std::string> command;
+    Duration command_time_max = std::chrono::seconds(30);
     uint32_t lifetime_s = 3600;
     std::string state = "/var/lib/portolan/ddns-client.json";
     std::vector<net::Ipv4Prefix> allow_address;
+    // Who is told: what was acknowledged holds for this one only.
+    [[nodiscard]] std::string server_text() const;
   } ddns;
   std::vector<Service> services;
 };

@@ -1,9 +1,9 @@
-// dyndns2 as dyn.com spoke it and everybody copied, with port=, proto= and service= for servers that know them
+// dyndns2 as dyn.com spoke it and everybody copied, with port=, proto=, service= and more for servers that know them
 // (DYN-020). A client that does not obey the return codes gets its account blocked: rows DYN-003 and DYN-004.
 #include <array>
 
 #include "dataplane/net/text.h"
-#include "ddns-client-ref/update_protocol.h"
+#include "ddns-client-ref/update_method.h"
 
 namespace portolan::ddns {
 namespace {
@@ -35,21 +35,28 @@ constexpr std::array return_codes = {
 class Dyndns2Protocol final : public UpdateProtocol {
   Url server_;
   std::string authorization_;
+  bool extensions_;
 
  public:
-  Dyndns2Protocol(const Url& server, const Credentials& credentials)
-      : server_(server), authorization_(basic_credentials(credentials.account, credentials.token)) {}
+  Dyndns2Protocol(const Url& server, const Credentials& credentials, bool extensions)
+      : server_(server),
+        authorization_(basic_credentials(credentials.account, credentials.token)),
+        extensions_(extensions) {}
 
   HttpRequest registration(const Registration& record) const override {
-    return {"GET",
-            server_.base + "nic/update?hostname=" + percent_encoded(record.name) + "&myip=" +
-                net::to_text(record.outside.address) + "&port=" + std::to_string(uint16_t{record.outside.port.number}) +
-                "&proto=" + net::to_text(record.protocol) + "&service=" + percent_encoded(record.service),
-            {{"Authorization", authorization_}},
-            {}};
+    if (!extensions_) return request(record, "");
+    return request(record,
+                   "&port=" + std::to_string(uint16_t{record.outside.port.number}) +
+                       "&proto=" + net::to_text(record.protocol) + "&service=" + percent_encoded(record.service) +
+                       "&scheme=" + percent_encoded(record.scheme) + "&path=" + percent_encoded(record.path) +
+                       "&title=" + percent_encoded(record.title) + "&lifetime=" + std::to_string(record.lifetime_s));
   }
 
-  std::optional<HttpRequest> withdrawal(const Registration&) const override { return std::nullopt; }
+  // The address is named here too: a server that does not know `offline` must not take this request's source.
+  std::optional<HttpRequest> withdrawal(const Registration& record) const override {
+    if (!extensions_) return std::nullopt;
+    return request(record, "&service=" + percent_encoded(record.service) + "&offline=yes");
+  }
 
   Outcome judge(const HttpResponse& answer, bool) const override {
     const std::string_view body = answer.body;
@@ -67,13 +74,25 @@ class Dyndns2Protocol final : public UpdateProtocol {
     return {Kind::wait, "HTTP " + std::to_string(answer.status) + ": not a dyndns2 answer", true, server_trouble_wait};
   }
 
-  bool carries_lifetime() const override { return false; }
+  Abilities abilities() const override {
+    return {.withdraws = extensions_, .carries_port = extensions_, .carries_lifetime = extensions_};
+  }
+
+ private:
+  HttpRequest request(const Registration& record, const std::string& more) const {
+    return {"GET",
+            server_.base + "nic/update?hostname=" + percent_encoded(record.name) +
+                "&myip=" + net::to_text(record.outside.address) + more,
+            {{"Authorization", authorization_}},
+            {}};
+  }
 };
 
 }  // namespace
 
-std::unique_ptr<UpdateProtocol> make_dyndns2_protocol(const Url& server, const Credentials& credentials) {
-  return std::make_unique<Dyndns2Protocol>(server, credentials);
+std::unique_ptr<UpdateProtocol> make_dyndns2_protocol(const Url& server, const Credentials& credentials,
+                                                      bool extensions) {
+  return std::make_unique<Dyndns2Protocol>(server, credentials, extensions);
 }
 
 }  // namespace portolan::ddns

@@ -2,7 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "dataplane/net/text.h"
-#include "ddns-client-ref/update_protocol.h"
+#include "ddns-client-ref/update_method.h"
 
 namespace portolan::ddns {
 namespace {
@@ -51,7 +51,7 @@ class JsonProtocol final : public UpdateProtocol {
     }
   }
 
-  bool carries_lifetime() const override { return true; }
+  Abilities abilities() const override { return {}; }
 
  private:
   std::string target(const Registration& record) const {

@@ -42,11 +42,12 @@ int run(const Config& config, Mode mode) {
     std::cerr << agent.error() << "\n";
     return 1;
   }
-  if (!config.ddns.url.tls) spdlog::warn("ddns.url is not https: the token can be read on its way");
+  if (config.ddns.protocol <= UpdateKind::dyndns2 && !config.ddns.url.tls)
+    spdlog::warn("ddns.url is not https: the token can be read on its way");
   const bool good = (*agent)->run();
   if (mode == Mode::once) std::cout << (*agent)->summary() << std::flush;
   spdlog::shutdown();
-  if ((*agent)->resolving()) std::_Exit(good ? 0 : 1);  // a dead resolver must not delay the end
+  if ((*agent)->blocked()) std::_Exit(good ? 0 : 1);  // a dead resolver must not delay the end
   return good ? 0 : 1;
 }
 

@@ -71,6 +71,7 @@ json registration_json(const Acknowledged& entry, WallOffset offset) {
           {"scheme", record.scheme},
           {"path", record.path},
           {"title", record.title},
+          {"type", record.type},
           {"lifetime_s", record.lifetime_s},
           {"time", unix_time(entry.at, offset)}};
 }
@@ -86,6 +87,7 @@ Acknowledged registration_from(const json& in, WallOffset offset) {
   record.scheme = in.at("scheme").get<std::string>();
   record.path = in.at("path").get<std::string>();
   record.title = in.at("title").get<std::string>();
+  record.type = in.value("type", "");  // files of earlier versions have none
   record.lifetime_s = in.at("lifetime_s").get<uint32_t>();
   return {record, boot_time(in.at("time").get<int64_t>(), offset)};
 }

@@ -1,5 +1,5 @@
-// One interface for every way to tell a DDNS server. A protocol turns registrations into requests and judges answers;
-// it keeps no state but its credentials, so the updater decides alone when something is sent.
+// One interface for every way to tell a DDNS server over HTTP. A protocol turns registrations into requests and judges
+// answers; it keeps no state but its credentials, so the updater decides alone when something is sent.
 #pragma once
 
 #include <memory>
@@ -28,6 +28,8 @@ struct Outcome {
   Duration wait{};
 };
 
+struct Abilities;  // update_method.h
+
 class UpdateProtocol {
  public:
   virtual ~UpdateProtocol() = default;
@@ -35,15 +37,16 @@ class UpdateProtocol {
   // Empty: the protocol cannot withdraw.
   [[nodiscard]] virtual std::optional<HttpRequest> withdrawal(const Registration& record) const = 0;
   [[nodiscard]] virtual Outcome judge(const HttpResponse& answer, bool withdrawal) const = 0;
-  // Whether the server is told the lifetime and forgets the record after it.
-  [[nodiscard]] virtual bool carries_lifetime() const = 0;
+  [[nodiscard]] virtual Abilities abilities() const = 0;
 };
 
 struct Credentials {
   std::string account, token;
 };
 std::unique_ptr<UpdateProtocol> make_json_protocol(const Url& server, const Credentials& credentials);
-std::unique_ptr<UpdateProtocol> make_dyndns2_protocol(const Url& server, const Credentials& credentials);
+// Without extensions as any dyndns2 server takes it: an address and no port, and nothing can be withdrawn.
+std::unique_ptr<UpdateProtocol> make_dyndns2_protocol(const Url& server, const Credentials& credentials,
+                                                      bool extensions = true);
 
 // What HTTP itself says, where a protocol's own words have no say: 408, 429, 5xx and redirections.
 std::optional<Outcome> judge_status(const HttpResponse& answer);

@@ -17,35 +17,51 @@ std::string where(net::Endpoint outside) { return net::to_text(outside); }
 
 }  // namespace
 
-Updater::Updater(const UpdateProtocol& protocol, UpdaterSettings settings, Random random)
-    : protocol_(protocol), settings_(std::move(settings)), random_(std::move(random)) {}
+Updater::Updater(const Abilities& abilities, UpdaterSettings settings, Random random)
+    : abilities_(abilities), settings_(std::move(settings)), random_(std::move(random)) {}
+
+// The entry of this name and service; else one that has done its work, or a new one.
+Updater::Entry& Updater::entry_for(const Registration& base) {
+  const auto same = [&](const Entry& e) { return e.base.name == base.name && e.base.service == base.service; };
+  const auto idle = [](const Entry& e) { return !e.wanted && !e.held && !e.doubtful && !e.in_flight; };
+  if (const auto found = std::ranges::find_if(entries_, same); found != entries_.end()) return *found;
+  const auto found = std::ranges::find_if(entries_, idle);
+  Entry& entry = found == entries_.end() ? entries_.emplace_back() : * found = Entry{};
+  entry.base = base;
+  return entry;
+}
 
 void Updater::add(const Service& service) {
-  Entry entry;
-  entry.base = registration_of(service, {}, 0);
-  entries_.push_back(std::move(entry));
+  for (const std::string& name : service.names) {
+    Entry& entry = entry_for(registration_of(service, name));
+    entry.base = registration_of(service, name);
+    entry.wanted = true;
+    entry.wish = Wish::undecided;
+  }
+}
+
+void Updater::remove(std::string_view service) {
+  for (Entry& entry : entries_) {
+    if (entry.base.service != service) continue;
+    entry.wanted = false;
+    entry.wish = Wish::withdrawn;
+    if (!abilities_.withdraws) entry.held.reset(), entry.doubtful = false;
+  }
 }
 
 void Updater::restore(const Acknowledged& acknowledged, Time now) {
-  const auto same = [&](const Entry& entry) {
-    return entry.base.name == acknowledged.record.name && entry.base.service == acknowledged.record.service;
-  };
-  auto entry = std::ranges::find_if(entries_, same);
-  if (entry == entries_.end()) {
-    if (!protocol_.withdrawal(acknowledged.record)) return;
-    Entry orphan;
-    orphan.base = acknowledged.record;
-    orphan.wish = Wish::withdrawn;
-    entry = entries_.insert(entries_.end(), std::move(orphan));
+  Entry& entry = entry_for(acknowledged.record);
+  if (!entry.wanted) {
+    if (!abilities_.withdraws) return;
+    entry.wish = Wish::withdrawn;
   }
-  entry->held = acknowledged;
-  if (acknowledged.at > now) entry->doubtful = true;  // the wall clock went back: how old it is nobody knows
+  entry.held = acknowledged;
+  if (acknowledged.at > now) entry.doubtful = true;  // the wall clock went back: how old it is nobody knows
 }
 
-// The configured entry: orphans of the same service under another name come after it.
-Updater::Entry* Updater::find(std::string_view service) {
-  const auto entry = std::ranges::find_if(entries_, [&](const Entry& e) { return e.base.service == service; });
-  return entry == entries_.end() ? nullptr : &*entry;
+bool Updater::says_the_same(const Registration& a, const Registration& b) const {
+  if (abilities_.carries_port) return same_record(a, b);
+  return a.name == b.name && a.outside.address == b.outside.address;
 }
 
 bool Updater::publishable(net::Ipv4 address) const {
@@ -55,26 +71,30 @@ bool Updater::publishable(net::Ipv4 address) const {
 }
 
 void Updater::publish(std::string_view service, net::Endpoint outside, Time mapping_expires) {
-  Entry* entry = find(service);
-  if (!entry) return;
-  const bool moved = entry->base.outside != outside;
-  entry->base.outside = outside;
-  entry->mapping_expires = mapping_expires;
+  for (Entry& entry : entries_)
+    if (entry.wanted && entry.base.service == service) publish(entry, outside, mapping_expires);
+}
+
+void Updater::publish(Entry& entry, net::Endpoint outside, Time mapping_expires) {
+  const bool moved = entry.base.outside != outside;
+  entry.base.outside = outside;
+  entry.mapping_expires = mapping_expires;
   if (publishable(outside.address)) {
-    if (moved) entry->disliked_until = Time::min();
-    entry->refused = false;
-    entry->wish = Wish::published;
+    if (moved) entry.disliked_until = Time::min();
+    entry.refused = false;
+    entry.wish = Wish::published;
     return;
   }
-  if (moved || !entry->refused)
-    report(UpdateEvent::Kind::refused, *entry,
+  if (moved || !entry.refused)
+    report(UpdateEvent::Kind::refused, entry,
            where(outside) + " is not a global unicast address; ddns.allow-address would permit it");
-  entry->refused = true;
-  entry->wish = Wish::withdrawn;  // whatever was published before is wrong now
+  entry.refused = true;
+  entry.wish = Wish::withdrawn;  // whatever was published before is wrong now
 }
 
 void Updater::withdraw(std::string_view service) {
-  if (Entry* entry = find(service)) entry->wish = Wish::withdrawn;
+  for (Entry& entry : entries_)
+    if (entry.base.service == service) entry.wish = Wish::withdrawn;
 }
 
 void Updater::withdraw_all() {
@@ -86,9 +106,10 @@ Time Updater::due(const Entry& entry) const {
   if (entry.in_flight || entry.stopped || account_stopped_) return never;
   const Time allowed = std::max({entry.not_before, entry.disliked_until, account_not_before_});
   const bool may_be_there = entry.held || entry.doubtful;
-  if (entry.wish == Wish::withdrawn) return may_be_there && protocol_.withdrawal(entry.base) ? allowed : never;
+  if (entry.wish == Wish::withdrawn) return may_be_there && abilities_.withdraws ? allowed : never;
   if (entry.wish == Wish::undecided) return never;
-  if (!entry.held || entry.doubtful || !same_record(entry.held->record, entry.base)) return allowed;
+  if (!entry.held || entry.doubtful || !says_the_same(entry.held->record, entry.base)) return allowed;
+  if (!abilities_.refreshes) return never;
   const auto half = Duration(std::chrono::seconds(entry.held->record.lifetime_s)) / 2;
   return std::max(allowed, entry.held->at + half);
 }
@@ -97,39 +118,43 @@ Time Updater::due(const Entry& entry) const {
 Registration Updater::desired(const Entry& entry, Time now) const {
   Registration record = entry.base;
   record.lifetime_s = settings_.lifetime_s;
-  if (!protocol_.carries_lifetime()) return record;
+  if (!abilities_.carries_lifetime) return record;
   const auto left = std::chrono::duration_cast<std::chrono::seconds>(entry.mapping_expires - now).count();
   const auto bounded = std::clamp<int64_t>(left, lifetime_floor_s, std::max(settings_.lifetime_s, lifetime_floor_s));
   record.lifetime_s = static_cast<uint32_t>(bounded);
   return record;
 }
 
-std::vector<Updater::Update> Updater::take_updates(Time now) {
+bool Updater::last_of_name(const Entry& entry) const {
+  return std::ranges::none_of(entries_, [&](const Entry& other) {
+    return &other != &entry && other.base.name == entry.base.name && other.wish == Wish::published;
+  });
+}
+
+std::vector<Update> Updater::take_updates(Time now) {
   std::vector<Update> out;
   auto busy = static_cast<size_t>(std::ranges::count_if(entries_, &Entry::in_flight));
   for (size_t ticket = 0; ticket < entries_.size() && busy < in_flight_max; ++ticket) {
     if (due(entries_[ticket]) > now) continue;
-    if (auto request = start(entries_[ticket], now)) {
-      out.push_back({ticket, std::move(*request)});
-      ++busy;
-    }
+    out.push_back(start(ticket, now));
+    ++busy;
   }
   return out;
 }
 
-std::optional<HttpRequest> Updater::start(Entry& entry, Time now) {
+Update Updater::start(size_t ticket, Time now) {
+  Entry& entry = entries_[ticket];
   entry.withdrawing = entry.wish == Wish::withdrawn;
   entry.sent = entry.withdrawing ? entry.base : desired(entry, now);
-  auto request = entry.withdrawing ? protocol_.withdrawal(entry.sent) : protocol_.registration(entry.sent);
-  entry.in_flight = request.has_value();
-  return request;
+  entry.in_flight = true;
+  Update update{ticket, entry.withdrawing, entry.withdrawing && last_of_name(entry), entry.sent, std::nullopt};
+  if (entry.held) update.before = entry.held->record;
+  return update;
 }
 
-void Updater::answered(size_t ticket, const HttpResult& result, Time now) {
+void Updater::answered(size_t ticket, const Outcome& outcome, Time now) {
   Entry& entry = entries_.at(ticket);
   entry.in_flight = false;
-  if (!result) return back_off(entry, now, result.error());
-  const Outcome outcome = protocol_.judge(*result, entry.withdrawing);
   switch (outcome.kind) {
     case Outcome::Kind::done:
       return acknowledge(entry, now);
@@ -155,7 +180,7 @@ void Updater::answered(size_t ticket, const HttpResult& result, Time now) {
 
 void Updater::acknowledge(Entry& entry, Time now) {
   const bool changed =
-      entry.doubtful || entry.withdrawing || !entry.held || !same_record(entry.held->record, entry.sent);
+      entry.doubtful || entry.withdrawing || !entry.held || !says_the_same(entry.held->record, entry.sent);
   entry.failures = 0;
   entry.not_before = Time::min();
   entry.doubtful = false;
@@ -187,13 +212,30 @@ Time Updater::next_timer() const {
 
 bool Updater::in_flight() const { return std::ranges::any_of(entries_, &Entry::in_flight); }
 
-Updater::Standing Updater::standing(std::string_view service) const {
-  const auto entry = std::ranges::find_if(entries_, [&](const Entry& e) { return e.base.service == service; });
-  if (entry == entries_.end() || entry->wish == Wish::undecided) return Standing::undecided;
-  if (entry->stopped || account_stopped_ || entry->refused) return Standing::failed;
-  const bool published = entry->held && !entry->doubtful && same_record(entry->held->record, entry->base);
-  const bool met = entry->wish == Wish::published ? published : !entry->held && !entry->doubtful;
+Updater::Standing Updater::standing(const Entry& entry) const {
+  if (entry.wish == Wish::undecided) return Standing::undecided;
+  if (entry.stopped || account_stopped_ || entry.refused) return Standing::failed;
+  const bool published = entry.held && !entry.doubtful && says_the_same(entry.held->record, entry.base);
+  const bool met = entry.wish == Wish::published ? published : !entry.held && !entry.doubtful;
   return met ? Standing::met : Standing::pending;
+}
+
+Updater::Standing Updater::standing(std::string_view service) const {
+  std::optional<Standing> worst;
+  for (const Entry& entry : entries_)
+    if (entry.wanted && entry.base.service == service) worst = std::max(worst.value_or(Standing::met), standing(entry));
+  return worst.value_or(Standing::undecided);
+}
+
+std::vector<Updater::Record> Updater::records() const {
+  std::vector<Record> out;
+  for (const Entry& entry : entries_) {
+    if (!entry.wanted && !entry.held && !entry.doubtful) continue;
+    const Time next = due(entry);
+    out.push_back({entry.base.name, entry.base.service, standing(entry), entry.held,
+                   next == never ? std::nullopt : std::optional(next)});
+  }
+  return out;
 }
 
 std::vector<Acknowledged> Updater::acknowledged() const {

@@ -58,7 +58,7 @@ TEST(Config, reads_every_kind_of_value) {
   EXPECT_TRUE(config->pcp.release_on_exit);
   EXPECT_EQ(config->ddns.allow_address.size(), 2U);
   ASSERT_EQ(config->services.size(), 2U);
-  EXPECT_EQ(config->services[0].name, "home1.example");
+  EXPECT_EQ(config->services[0].names, std::vector<std::string>{"home1.example"});
   EXPECT_EQ(config->services[0].title, "web");
   EXPECT_EQ(config->services[1].protocol, net::Protocol::udp);
   EXPECT_EQ(config->services[1].path, "/live");
@@ -107,10 +107,72 @@ TEST(Config, every_error_names_line_and_key) {
   }
 }
 
-TEST(Config, protocols_not_built_in_are_refused_with_a_way_out) {
-  const auto errors = errors_of(replaced("account = home1", "account = home1\nprotocol = rfc2136"));
+std::string key_file(const std::string& algorithm) {
+  const std::string path = ::testing::TempDir() + "key-" + algorithm;
+  std::ofstream(path) << "key \"home1\" {\n  algorithm " << algorithm << ";\n  secret \"c2VjcmV0\";\n};\n";
+  return path;
+}
+
+TEST(Config, each_protocol_asks_for_what_it_needs) {
+  const std::string http = "url = https://ddns.example/\naccount = home1\ntoken = secret\n";
+  const auto with = [&](const std::string& text) { return replaced(http, text); };
+  EXPECT_EQ(errors_of(with("protocol = ftp\n" + http)),
+            std::vector<std::string>{"6: ddns.protocol: \"ftp\" is not json, dyndns2, rfc2136 or command"});
+  EXPECT_EQ(errors_of(with("protocol = rfc2136\n")),
+            (std::vector<std::string>{"5: ddns.dns-server: missing", "5: ddns.dns-zone: missing",
+                                      "5: ddns.key-file: missing"}));
+  EXPECT_EQ(errors_of(with("protocol = command\n")), std::vector<std::string>{"5: ddns.command: missing"});
+  EXPECT_EQ(errors_of(with("protocol = command\ncommand = /nonexistent\n")),
+            std::vector<std::string>{"7: ddns.command: /nonexistent cannot be run: No such file or directory"});
+  EXPECT_EQ(errors_of(with("protocol = command\ncommand = true\n")).at(0).substr(0, 45),
+            "7: ddns.command: must be a program's whole pa");
+  const auto command = parse_config(with("protocol = command\ncommand = /bin/true  a b\n"));
+  ASSERT_TRUE(command);
+  EXPECT_EQ(command->ddns.command, (std::vector<std::string>{"/bin/true", "a", "b"}));
+}
+
+// Also shows TSG-009.
+TEST(Config, rfc2136_takes_a_primary_a_zone_and_a_key) {
+  const std::string http = "url = https://ddns.example/\naccount = home1\ntoken = secret\n";
+  const auto with = [&](const std::string& server, const std::string& zone, const std::string& key) {
+    return replaced(
+        http, "protocol = rfc2136\ndns-server = " + server + "\ndns-zone = " + zone + "\nkey-file = " + key + "\n");
+  };
+  const std::string key = key_file("hmac-sha256");
+  for (const auto& [text, port] : {std::pair<const char*, int>{"192.0.2.53", 53},
+                                   {"192.0.2.53:5353", 5353},
+                                   {"2001:db8::53", 53},
+                                   {"[2001:db8::53]:5353", 5353}}) {
+    const auto config = parse_config(with(text, "example", key));
+    ASSERT_TRUE(config) << text;
+    EXPECT_EQ(config->ddns.dns.server.port, port) << text;
+    EXPECT_EQ(config->ddns.dns.key.name, "home1");
+  }
+  EXPECT_EQ(errors_of(with("ns.example", "example", key)),
+            std::vector<std::string>{"7: ddns.dns-server: \"ns.example\" is not ADDRESS, ADDRESS:PORT or [IPV6]:PORT"});
+  EXPECT_EQ(errors_of(with("192.0.2.53", "other", key)).at(0),
+            "14: service.web.name: home1.example is not in ddns.dns-zone other");
+  EXPECT_EQ(errors_of(with("192.0.2.53", "example", key_file("hmac-md5"))).at(0),
+            "9: ddns.key-file: " + key_file("hmac-md5") +
+                ": algorithm: hmac-md5 must not be used (RFC 8945 §6); make a hmac-sha256 key: tsig-keygen NAME");
+}
+
+TEST(Config, without_ports_a_name_is_one_services) {
+  const auto errors = errors_of(replaced("url =", "protocol = dyndns2\nextensions = off\nurl ="));
   ASSERT_EQ(errors.size(), 1U);
-  EXPECT_EQ(errors[0].substr(0, 44), "8: ddns.protocol: rfc2136 is not built into ");
+  EXPECT_EQ(errors[0],
+            "18: service.cam.name: home1.example is another service's too, and without ddns.extensions no "
+            "port tells them apart");
+}
+
+TEST(Config, a_service_has_several_names) {
+  const auto config =
+      parse_config(replaced("Home1.Example.", "Home1.Example.\nname = other.example\ntype = minecraft"));
+  ASSERT_TRUE(config);
+  EXPECT_EQ(config->services[0].names, (std::vector<std::string>{"home1.example", "other.example"}));
+  EXPECT_EQ(config->services[0].type, "minecraft");
+  EXPECT_EQ(errors_of(replaced("Home1.Example.", "a.example\nname = A.example")),
+            std::vector<std::string>{"14: service.web.name: \"a.example\" is there twice"});
 }
 
 TEST(Config, all_errors_are_reported_together_in_order) {

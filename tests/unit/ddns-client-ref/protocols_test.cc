@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "dataplane/net/text.h"
-#include "ddns-client-ref/update_protocol.h"
+#include "ddns-client-ref/update_method.h"
 
 namespace portolan::ddns {
 namespace {
@@ -11,7 +11,7 @@ namespace {
 using Kind = Outcome::Kind;
 
 const Registration record{"home1.example", "web",  net::Protocol::tcp, *net::parse_endpoint("192.0.2.1:1234"),
-                          "http",          "/a b", "Home \"page\"",    600};
+                          "http",          "/a b", "Home \"page\"",    600, ""};
 const Credentials credentials{"alice", "s3cret"};
 
 std::unique_ptr<UpdateProtocol> json() { return make_json_protocol(*parse_url("http://ddns.example/"), credentials); }
@@ -61,9 +61,29 @@ TEST(JsonProtocol, the_servers_words_reach_the_log_on_one_line) {
 TEST(Dyndns2, DYN_001_the_request) {
   const auto request = dyndns2()->registration(record);
   EXPECT_EQ(request.method, "GET");
-  EXPECT_EQ(request.target, "/base/nic/update?hostname=home1.example&myip=192.0.2.1&port=1234&proto=tcp&service=web");
+  EXPECT_EQ(request.target,
+            "/base/nic/update?hostname=home1.example&myip=192.0.2.1&port=1234&proto=tcp&service=web&scheme=http"
+            "&path=%2Fa%20b&title=Home%20%22page%22&lifetime=600");
   EXPECT_EQ(header(request, "Authorization"), "Basic YWxpY2U6czNjcmV0");
-  EXPECT_FALSE(dyndns2()->withdrawal(record));
+  EXPECT_EQ(dyndns2()->withdrawal(record)->target,
+            "/base/nic/update?hostname=home1.example&myip=192.0.2.1&service=web&offline=yes");
+}
+
+// Also shows DYN-020.
+TEST(Dyndns2, DYN_001_without_extensions_as_any_server_takes_it) {
+  const auto plain = make_dyndns2_protocol(*parse_url("https://ddns.example/base"), credentials, false);
+  EXPECT_EQ(plain->registration(record).target, "/base/nic/update?hostname=home1.example&myip=192.0.2.1");
+  EXPECT_FALSE(plain->withdrawal(record));
+  EXPECT_FALSE(plain->abilities().carries_port);
+}
+
+TEST(Uri, is_encoded_and_there_only_with_a_scheme) {
+  EXPECT_EQ(uri_of(record), "http://192.0.2.1:1234/a%20b");
+  Registration odd = record;
+  odd.path = "/\"\\<>?q=ä%20";
+  EXPECT_EQ(uri_of(odd), "http://192.0.2.1:1234/%22%5C%3C%3E?q=%C3%A4%20");
+  odd.scheme.clear();
+  EXPECT_EQ(uri_of(odd), "");
 }
 
 TEST(Dyndns2, DYN_003_every_return_code) {

@@ -16,7 +16,7 @@ constexpr WallOffset offset{1'790'000'000};
 
 State sample() {
   Registration record{"home1.example", "web", net::Protocol::tcp, *net::parse_endpoint("192.0.2.1:1234"),
-                      "http",          "/",   "Home \xc3\xa9",    600};
+                      "http",          "/",   "Home \xc3\xa9",    600, "http"};
   SavedMapping mapping{"2001:db8:a::1",
                        net::Protocol::udp,
                        *net::parse_endpoint("10.0.0.10:80"),

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "dataplane/net/text.h"
 
@@ -26,13 +27,18 @@ class Updating : public ::testing::Test {
   static Service service(const char* id, const char* name = "home1.example") {
     Service out;
     out.id = id;
-    out.name = name;
+    out.names = {name};
     return out;
   }
-  static Updater make(const UpdateProtocol& protocol, std::vector<net::Ipv4Prefix> allow = {}) {
-    Updater updater(protocol, {3600, std::move(allow)}, [] { return 0.0; });
+  const UpdateProtocol* spoken_ = nullptr;
+  Updater make(const UpdateProtocol& protocol, std::vector<net::Ipv4Prefix> allow = {}) {
+    spoken_ = &protocol;
+    Updater updater(protocol.abilities(), {3600, std::move(allow)}, [] { return 0.0; });
     updater.add(service("web"));
     return updater;
+  }
+  Outcome judged(const HttpResult& answer, bool withdrawal = false) const {
+    return answer ? spoken_->judge(*answer, withdrawal) : Outcome{Outcome::Kind::retry, answer.error()};
   }
   void publish(Updater& updater, const char* outside) { updater.publish("web", endpoint(outside), now_ + minutes(60)); }
   // Takes the one update due, which must be there, and answers it.
@@ -40,8 +46,9 @@ class Updating : public ::testing::Test {
     auto updates = updater.take_updates(now_);
     EXPECT_EQ(updates.size(), 1U);
     if (updates.empty()) return {};
-    updater.answered(updates[0].ticket, answer, now_);
-    return updates[0].request;
+    const Update& update = updates[0];
+    updater.answered(update.ticket, judged(answer, update.withdrawal), now_);
+    return update.withdrawal ? spoken_->withdrawal(update.record).value() : spoken_->registration(update.record);
   }
   static uint32_t lifetime_of(const HttpRequest& request) {
     return nlohmann::json::parse(request.body).at("lifetime_s").get<uint32_t>();
@@ -101,7 +108,7 @@ TEST_F(Updating, a_change_while_a_request_is_under_way_follows_it) {
   ASSERT_EQ(first.size(), 1U);
   publish(updater, "5.5.5.5:4001");
   EXPECT_TRUE(updater.take_updates(now_).empty());
-  updater.answered(first[0].ticket, http(200), now_);
+  updater.answered(first[0].ticket, judged(http(200)), now_);
   EXPECT_EQ(updater.acknowledged().at(0).record.outside, endpoint("5.5.5.5:4000"));
   EXPECT_NE(exchange(updater, http(200)).body.find("4001"), std::string::npos);
 }
@@ -232,6 +239,78 @@ TEST_F(Updating, a_service_no_longer_configured_is_withdrawn) {
   EXPECT_EQ(updater.standing("web"), Standing::undecided);
 }
 
+TEST_F(Updating, a_service_is_published_under_each_of_its_names) {
+  auto updater = make(*json_);
+  Service both = service("ssh");
+  both.names = {"home1.example", "other.example"};
+  updater.add(both);
+  updater.publish("ssh", endpoint("5.5.5.5:4022"), now_ + minutes(60));
+  const auto updates = updater.take_updates(now_);
+  ASSERT_EQ(updates.size(), 2U);
+  EXPECT_EQ(updates[0].record.name, "home1.example");
+  EXPECT_EQ(updates[1].record.name, "other.example");
+  updater.answered(updates[0].ticket, judged(http(200)), now_);
+  EXPECT_EQ(updater.standing("ssh"), Standing::pending) << "one of two";
+  updater.answered(updates[1].ticket, judged(http(200)), now_);
+  EXPECT_EQ(updater.standing("ssh"), Standing::met);
+}
+
+TEST_F(Updating, the_last_service_of_a_name_is_withdrawn_as_such) {
+  auto updater = make(*json_);
+  updater.add(service("ssh"));
+  publish(updater, "5.5.5.5:4000");
+  updater.publish("ssh", endpoint("5.5.5.5:4022"), now_ + minutes(60));
+  for (const Update& update : updater.take_updates(now_)) updater.answered(update.ticket, judged(http(200)), now_);
+  for (const bool last : {false, true}) {
+    updater.withdraw(last ? "ssh" : "web");
+    const auto updates = updater.take_updates(now_);
+    ASSERT_EQ(updates.size(), 1U);
+    EXPECT_EQ(updates[0].last_of_name, last);
+    EXPECT_EQ(updates[0].before->outside.port, net::Port{static_cast<uint16_t>(last ? 4022 : 4000)});
+    updater.answered(updates[0].ticket, judged(http(204), true), now_);
+  }
+}
+
+TEST_F(Updating, a_removed_service_is_withdrawn_and_its_place_used_again) {
+  auto updater = make(*json_);
+  for (int i = 0; i < 100; ++i) {
+    updater.add(service(("s" + std::to_string(i)).c_str()));
+    updater.publish("s" + std::to_string(i), endpoint("5.5.5.5:4000"), now_ + minutes(60));
+    EXPECT_EQ(exchange(updater, http(200)).method, "PUT");
+    updater.remove("s" + std::to_string(i));
+    EXPECT_EQ(exchange(updater, http(204)).method, "DELETE");
+  }
+  EXPECT_EQ(updater.take_updates(now_).size(), 0U);
+  updater.add(service("late"));
+  updater.publish("late", endpoint("5.5.5.5:4000"), now_ + minutes(60));
+  ASSERT_EQ(updater.take_updates(now_).at(0).ticket, 1U) << "entries grow with what there is, not with what there was";
+}
+
+TEST_F(Updating, a_service_added_after_its_record_was_restored_keeps_it) {
+  auto before = make(*json_);
+  publish(before, "5.5.5.5:4000");
+  exchange(before, http(200));
+  Updater after(json_->abilities(), {3600, {}}, [] { return 0.0; });
+  for (const auto& entry : before.acknowledged()) after.restore(entry, now_);
+  after.add(service("web"));
+  publish(after, "5.5.5.5:4000");
+  EXPECT_TRUE(after.take_updates(now_).empty());
+}
+
+TEST_F(Updating, without_ports_a_moved_port_is_no_change) {
+  const auto plain = make_dyndns2_protocol(*parse_url("http://ddns.example/"), {"a", "t"}, false);
+  auto updater = make(*plain);
+  publish(updater, "5.5.5.5:4000");
+  exchange(updater, http(200, "good 5.5.5.5"));
+  publish(updater, "5.5.5.5:4001");
+  EXPECT_TRUE(updater.take_updates(now_).empty());
+  EXPECT_EQ(updater.standing("web"), Standing::met);
+  publish(updater, "5.5.5.6:4001");
+  exchange(updater, http(200, "good 5.5.5.6"));
+  updater.withdraw("web");
+  EXPECT_TRUE(updater.take_updates(now_).empty()) << "there are no words for it";
+}
+
 TEST_F(Updating, four_requests_at_a_time) {
   auto updater = make(*json_);
   for (const char* id : {"a", "b", "c", "d", "e", "f"}) {
@@ -240,7 +319,7 @@ TEST_F(Updating, four_requests_at_a_time) {
   }
   const auto first = updater.take_updates(now_);
   EXPECT_EQ(first.size(), Updater::in_flight_max);
-  updater.answered(first[0].ticket, http(200), now_);
+  updater.answered(first[0].ticket, judged(http(200)), now_);
   EXPECT_EQ(updater.take_updates(now_).size(), 1U);
 }
 
