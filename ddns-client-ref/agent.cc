@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <csignal>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <spdlog/spdlog.h>
 #include <sys/random.h>
@@ -44,6 +45,8 @@ net::Result<std::unique_ptr<Agent>, std::string> Agent::make(const Config& confi
   std::unique_ptr<Agent> agent(new Agent(config, mode));
   if (auto made = agent->make_method(); !made) return tl::unexpected(made.error());
   agent->restore(BootClock::now());
+  if (auto made = agent->make_gateway(); !made) return tl::unexpected(made.error());
+  if (auto opened = agent->open_proxy(); !opened) return tl::unexpected(opened.error());
   return agent;
 }
 
@@ -53,10 +56,23 @@ Agent::Agent(const Config& config, Mode mode)
       socket_(io_, {config.pcp.server, config.pcp.port}, config.pcp.source,
               [this](std::span<const uint8_t> datagram, const PcpPeer& source) {
                 pcp_.receive(datagram, source, BootClock::now());
+                if (source == pcp_.server()) proxy_.from_server(datagram, BootClock::now());
                 step();
               }),
       pcp_({config.pcp.server, config.pcp.port}, {}, jitter()),
-      watches_(config.services.size()) {}
+      links_(io_,
+             [this](const LinkEvent& event) {
+               const Time now = BootClock::now();
+               next_path_check_ = now;
+               if (event.link_up) detector_->ask_anew(now);
+               step();
+             }),
+      status_socket_(io_, config.ddns.status_socket, [this] { return status(); }),
+      proxy_(BootClock::now()),
+      proxy_socket_(io_, [this](std::span<const uint8_t> datagram, const PcpPeer& host) {
+        proxy_.from_host(datagram, host, BootClock::now());
+        step();
+      }) {}
 
 net::Result<void, std::string> Agent::make_method() {
   const Config::Ddns& ddns = config_.ddns;
@@ -79,7 +95,28 @@ net::Result<void, std::string> Agent::make_method() {
   }
   updater_ =
       std::make_unique<Updater>(method_->abilities(), UpdaterSettings{ddns.lifetime_s, ddns.allow_address}, jitter());
-  for (const Service& service : config_.services) updater_->add(service);
+  return {};
+}
+
+// The gateway's calls come from its own thread.
+net::Result<void, std::string> Agent::make_gateway() {
+  if (!interworking_ || mode_ == Mode::once) return {};
+  const Config::Igd& igd = config_.igd;
+  auto made = IgdDevice::make({igd.address, igd.port, igd.settings.version, igd_unique_id()}, [this](IgdCall call) {
+    boost::asio::post(io_, [this, call = std::move(call)] {
+      interworking_->call(call, BootClock::now());
+      step();
+    });
+  });
+  if (!made) return tl::unexpected("igd.address: " + made.error());
+  gateway_ = std::move(*made);
+  return {};
+}
+
+net::Result<void, std::string> Agent::open_proxy() {
+  if (config_.proxy_address == net::Ipv4{} || mode_ == Mode::once) return {};
+  if (auto opened = proxy_socket_.open(config_.proxy_address); !opened)
+    return tl::unexpected("proxy.address: " + opened.error());
   return {};
 }
 
@@ -87,36 +124,77 @@ void Agent::restore(Time now) {
   auto loaded = load_state(config_.ddns.state, wall_offset());
   if (!loaded) spdlog::error("state file ignored, everything is registered anew: {}", loaded.error());
   const State saved = loaded.value_or(State{});
+  detector_ = std::make_unique<ChangeDetector>(
+      DetectorSettings{config_.pcp.method, config_.pcp.check_interval, config_.pcp.debounce}, random_nonce(), pcp_,
+      jitter());
+  MappingId id = 0;
+  for (const Service& service : config_.services) {
+    const MappingSpec spec = spec_of(service, saved, now);
+    watched_[id] = {service, spec, {}, false, true};
+    updater_->add(service);
+    detector_->watch(id++, spec, now);
+  }
+  if (config_.igd.on()) restore_leases(saved, now);
   if (saved.ddns_server == config_.ddns.server_text())
     for (const Acknowledged& entry : saved.registrations) updater_->restore(entry, now);
-  specs_ = specs(saved, now);
-  detector_ = std::make_unique<ChangeDetector>(
-      DetectorSettings{config_.pcp.method, config_.pcp.check_interval, config_.pcp.debounce}, specs_, random_nonce(),
-      pcp_);
   save();  // a nonce is on disk before a mapping depends on it
 }
 
 // A new nonce at each start (RFC 6887 §11.2 recommends it), unless a mapping made with the old one may still live:
 // after a crash the server would refuse the new one until that mapping expires.
-std::vector<MappingSpec> Agent::specs(const State& saved, Time now) const {
-  std::vector<MappingSpec> out;
-  for (const Service& service : config_.services) {
-    MappingSpec spec;
-    spec.nonce = random_nonce();
-    spec.protocol = service.protocol;
-    spec.inside = service.inside;
-    spec.suggested.port = service.suggested_port;
-    spec.lifetime_s = config_.pcp.lifetime_s;
-    for (const SavedMapping& mapping : saved.mappings) {
-      if (mapping.pcp_server != address_text(config_.pcp.server) || mapping.protocol != spec.protocol ||
-          mapping.inside != spec.inside)
-        continue;
-      if (mapping.expires > now) spec.nonce = mapping.nonce;
-      if (service.suggested_port == net::Port{}) spec.suggested = mapping.outside;
-    }
-    out.push_back(spec);
+MappingSpec Agent::spec_of(const Service& service, const State& saved, Time now) const {
+  MappingSpec spec;
+  spec.nonce = random_nonce();
+  spec.protocol = service.protocol;
+  spec.inside = service.inside;
+  spec.suggested.port = service.suggested_port;
+  spec.lifetime_s = config_.pcp.lifetime_s;
+  for (const SavedMapping& mapping : saved.mappings) {
+    if (mapping.pcp_server != address_text(config_.pcp.server) || mapping.protocol != spec.protocol ||
+        mapping.inside != spec.inside)
+      continue;
+    if (mapping.expires > now) spec.nonce = mapping.nonce;
+    if (service.suggested_port == net::Port{}) spec.suggested = mapping.outside;
   }
-  return out;
+  return spec;
+}
+
+// Leases outlive a restart (RFC 6970 §5.3): control points are not told of ours.
+void Agent::restore_leases(const State& saved, Time now) {
+  const auto configured = [this](net::Protocol protocol, net::Endpoint inside) {
+    const auto same = [&](const auto& each) {
+      return each.second.configured && each.second.spec.protocol == protocol && each.second.spec.inside == inside;
+    };
+    const auto found = std::ranges::find_if(watched_, same);
+    return found == watched_.end() ? std::nullopt : std::optional(found->first);
+  };
+  const auto known_address = [this]() -> std::optional<net::Ipv4> {
+    for (const auto& [id, each] : watched_)
+      if (const auto grant = pcp_.grant(id)) return grant->outside.address;
+    return std::nullopt;
+  };
+  interworking_ = std::make_unique<IgdInterworking>(
+      config_.igd.settings,
+      IgdSurroundings{random_nonce, configured, [this] { return own_address_.has_value(); }, known_address}, pcp_);
+  for (const SavedLease& each : saved.leases) {
+    const bool over = each.ends && *each.ends <= now;
+    if (over || each.mapping.pcp_server != address_text(config_.pcp.server) ||
+        configured(each.mapping.protocol, each.mapping.inside))
+      continue;
+    Lease lease{0, {}, each.known_as, each.description, each.ends.value_or(never)};
+    lease.spec.nonce = each.mapping.expires > now ? each.mapping.nonce : random_nonce();
+    lease.spec.protocol = each.mapping.protocol;
+    lease.spec.inside = each.mapping.inside;
+    lease.spec.suggested = each.mapping.outside;
+    lease.spec.lifetime_s = config_.pcp.lifetime_s;
+    interworking_->restore(lease);
+  }
+  for (const Lease& lease : interworking_->leases()) {
+    const Service service = lease.service(config_.igd.settings.names);
+    watched_[lease.id] = {service, lease.spec, {}, false, false};
+    updater_->add(service);
+    detector_->watch(lease.id, lease.spec, now);
+  }
 }
 
 bool Agent::run() {
@@ -128,6 +206,12 @@ bool Agent::run() {
     give_up_ = BootClock::now() + once_time;
   else if (auto listening = socket_.listen_for_announcements(); !listening)
     spdlog::warn("{}; restarts of the PCP server are noticed at the next renewal", listening.error());
+  if (mode_ == Mode::daemon) {
+    if (auto listening = links_.start(); !listening)
+      spdlog::warn("{}; changed links are noticed at the next check", listening.error());
+    if (!config_.ddns.status_socket.empty())
+      if (auto listening = status_socket_.start(); !listening) spdlog::error("{}", listening.error());
+  }
   boost::asio::post(io_, [this] { step(); });
   io_.run();
   save();
@@ -160,7 +244,9 @@ void Agent::begin_stop(Time now) {
   if (!config_.pcp.release_on_exit || mode_ == Mode::once) return;
   spdlog::info("withdrawing names, deleting mappings");
   updater_->withdraw_all();
-  for (MappingId id = 0; id < specs_.size(); ++id) pcp_.release(id, now);
+  if (interworking_) interworking_->release_all(now);
+  for (const auto& [id, each] : watched_)
+    if (each.configured) pcp_.release(id, now);
   pcp_.release(ChangeDetector::probe_id, now);
 }
 
@@ -168,6 +254,8 @@ void Agent::step() {
   const Time now = BootClock::now();
   if (!stopping_) keep_path(now);
   if (own_address_) handle_pcp(now);
+  if (interworking_) handle_gateway(now);
+  handle_proxy(now);
   handle_updates(now);
   if (finished(now))
     io_.stop();
@@ -202,10 +290,12 @@ void Agent::handle_pcp(Time now) {
       if (event.code == pcp::Code::address_mismatch) next_path_check_ = now;
       table_changed |= event.kind != PcpEvent::Kind::refused && event.kind != PcpEvent::Kind::server_restart;
       if (!stopping_) detector_->observe(event, now);
+      if (interworking_) interworking_->observe(event);
     }
   }
   for (const Change& change : detector_->take_changes()) {
-    const std::string& service = config_.services[change.id].id;
+    if (!watched_.contains(change.id)) continue;
+    const std::string& service = watched_[change.id].service.id;
     if (change.grant)
       updater_->publish(service, change.grant->outside, change.grant->expires);
     else
@@ -214,6 +304,48 @@ void Agent::handle_pcp(Time now) {
   for (const auto& datagram : pcp_.take_datagrams())
     if (!socket_.send(datagram)) next_path_check_ = std::min(next_path_check_, now + seconds(1));
   if (table_changed) save();
+}
+
+// Answers to control points, and what their mappings become: services like any other.
+void Agent::handle_gateway(Time now) {
+  interworking_->tick(now);
+  bool changed = false;
+  for (const auto& [lease, ended] : interworking_->take_changes()) {
+    changed = true;
+    ++gateway_state_.updates;
+    const Service service = lease.service(config_.igd.settings.names);
+    spdlog::info("{}: {} \"{}\"", service.id, ended ? "given back" : "asked for by a UPnP program,", service.title);
+    if (ended) {
+      detector_->unwatch(lease.id);
+      updater_->remove(service.id);
+      watched_.erase(lease.id);
+      continue;
+    }
+    watched_[lease.id] = {service, lease.spec, {}, false, false};
+    updater_->add(service);
+    detector_->watch(lease.id, lease.spec, now);
+  }
+  for (IgdAnswer& answer : interworking_->take_answers())
+    if (gateway_) gateway_->answer(std::move(answer));
+  const auto address = interworking_->outside_address();
+  const IgdState state{own_address_.has_value(), address ? net::to_text(*address) : "", interworking_->leases().size(),
+                       gateway_state_.updates};
+  if (gateway_ && state != gateway_state_) gateway_->publish(state);
+  gateway_state_ = state;
+  if (changed) {
+    save();
+    boost::asio::post(io_, [this] { step(); });  // what the detector and PCP have to say of it now
+  }
+}
+
+void Agent::handle_proxy(Time now) {
+  proxy_.move_to(own_address_);
+  proxy_.tick(now);
+  for (const auto& datagram : proxy_.take_upstream())
+    if (!socket_.send(datagram)) next_path_check_ = std::min(next_path_check_, now + seconds(1));
+  // Without a proxy there is nobody to announce anything to.
+  for (const auto& [to, datagram] : proxy_.take_downstream())
+    if (config_.proxy_address != net::Ipv4{}) proxy_socket_.send(to, datagram);
 }
 
 void Agent::handle_updates(Time now) {
@@ -230,27 +362,31 @@ void Agent::handle_updates(Time now) {
   if (persist) save();
 }
 
+SavedMapping Agent::saved_mapping(MappingId id, const MappingSpec& spec) const {
+  const auto grant = pcp_.grant(id);
+  const Time expires = grant ? grant->expires : BootClock::now() + seconds(spec.lifetime_s);
+  return {address_text(config_.pcp.server),        spec.protocol, spec.inside, spec.nonce,
+          grant ? grant->outside : spec.suggested, expires};
+}
+
 void Agent::save() {
-  State state{config_.ddns.server_text(), updater_->acknowledged(), {}};
-  for (MappingId id = 0; id < specs_.size(); ++id) {
-    const MappingSpec& spec = specs_[id];
-    const auto grant = pcp_.grant(id);
-    if (stopping_ && config_.pcp.release_on_exit && mode_ == Mode::daemon && !pcp_.has(id)) continue;  // deleted
-    const Time expires = grant ? grant->expires : BootClock::now() + seconds(spec.lifetime_s);
-    state.mappings.push_back({address_text(config_.pcp.server), spec.protocol, spec.inside, spec.nonce,
-                              grant ? grant->outside : spec.suggested, expires});
-  }
+  State state{config_.ddns.server_text(), updater_->acknowledged(), {}, {}};
+  const bool deleting = stopping_ && config_.pcp.release_on_exit && mode_ == Mode::daemon;
+  for (const auto& [id, each] : watched_)
+    if (each.configured && (!deleting || pcp_.has(id))) state.mappings.push_back(saved_mapping(id, each.spec));
+  if (interworking_)
+    for (const Lease& lease : interworking_->leases())
+      state.leases.push_back({saved_mapping(lease.id, lease.spec), lease.known_as, lease.description,
+                              lease.ends == never ? std::nullopt : std::optional(lease.ends)});
   if (auto saved = save_state(config_.ddns.state, state, wall_offset()); !saved)
     spdlog::error("{}: after a restart everything is registered anew", saved.error());
 }
 
 bool Agent::all_decided() const {
-  for (size_t id = 0; id < config_.services.size(); ++id) {
-    const auto standing = updater_->standing(config_.services[id].id);
-    const bool decided = standing == Updater::Standing::met || standing == Updater::Standing::failed;
-    if (!decided && !watches_[id].refused) return false;
-  }
-  return true;
+  return std::ranges::all_of(watched_, [&](const auto& entry) {
+    const auto standing = updater_->standing(entry.second.service.id);
+    return standing == Updater::Standing::met || standing == Updater::Standing::failed || entry.second.refused;
+  });
 }
 
 bool Agent::finished(Time now) const {
@@ -263,6 +399,8 @@ bool Agent::finished(Time now) const {
 void Agent::arm(Time now) {
   Time next = std::min({now + sleep_max, updater_->next_timer(), give_up_});
   if (own_address_) next = std::min(next, pcp_.next_timer());
+  if (interworking_) next = std::min(next, interworking_->next_timer());
+  next = std::min(next, proxy_.next_timer());
   if (!stopping_) next = std::min({next, next_path_check_, own_address_ ? detector_->next_timer() : never});
   timer_.expires_after(std::max(next - now, Duration(1)));
   timer_.async_wait([this](boost::system::error_code error) {
@@ -273,8 +411,8 @@ void Agent::arm(Time now) {
 void Agent::log(const PcpEvent& event) {
   using Kind = PcpEvent::Kind;
   if (event.kind == Kind::server_restart) return spdlog::warn("the PCP server restarted: renewing all mappings");
-  const bool probe = event.id >= config_.services.size();
-  const std::string what = probe ? "probe" : config_.services[event.id].id;
+  const auto at = watched_.find(event.id);
+  const std::string what = at == watched_.end() ? "mapping of no service" : at->second.service.id;
   const std::string outside = net::to_text(event.grant.outside);
   std::string note;
   switch (event.kind) {
@@ -300,8 +438,9 @@ void Agent::log(const PcpEvent& event) {
       break;
   }
   spdlog::log(event.kind == Kind::refused ? spdlog::level::warn : spdlog::level::info, "{}: {}", what, note);
-  if (probe) return;
-  watches_[event.id] = {note, event.kind == Kind::refused};
+  if (at == watched_.end()) return;
+  at->second.note = note;
+  at->second.refused = event.kind == Kind::refused;
 }
 
 void Agent::log(const UpdateEvent& event) {
@@ -329,21 +468,63 @@ void Agent::log(const UpdateEvent& event) {
       break;
   }
   spdlog::log(level, "{} ({}): {} {}", event.service, event.name, word, event.text);
-  const auto service = std::ranges::find(config_.services, event.service, &Service::id);
-  if (service == config_.services.end()) return;
-  watches_[static_cast<size_t>(service - config_.services.begin())].note = std::string(word) + " " + event.text;
+  if (Watched* service = watched(event.service)) service->note = std::string(word) + " " + event.text;
+}
+
+Agent::Watched* Agent::watched(std::string_view service) {
+  const auto found =
+      std::ranges::find_if(watched_, [&](const auto& each) { return each.second.service.id == service; });
+  return found == watched_.end() ? nullptr : &found->second;
 }
 
 std::string Agent::summary() const {
   std::string out;
-  for (size_t id = 0; id < config_.services.size(); ++id) {
-    const Service& service = config_.services[id];
-    const auto grant = pcp_.grant(static_cast<MappingId>(id));
-    out += service.id + "  " + service.names.front() + "  " + net::to_text(service.protocol) + "  " +
-           net::to_text(service.inside) + " -> " + (grant ? net::to_text(grant->outside) : "none") + "  " +
-           (watches_[id].note.empty() ? "no answer from the PCP server" : watches_[id].note) + "\n";
+  for (const auto& [id, each] : watched_) {
+    const auto grant = pcp_.grant(id);
+    out += each.service.id + "  " + each.service.names.front() + "  " + net::to_text(each.service.protocol) + "  " +
+           net::to_text(each.service.inside) + " -> " + (grant ? net::to_text(grant->outside) : "none") + "  " +
+           (each.note.empty() ? "no answer from the PCP server" : each.note) + "\n";
   }
   return out;
+}
+
+std::string Agent::status() const {
+  using nlohmann::ordered_json;
+  const Time now = BootClock::now();
+  const auto whole = [](Duration d) { return std::chrono::duration_cast<seconds>(d).count(); };
+  constexpr const char* standings[] = {"met", "pending", "undecided", "failed"};
+  ordered_json out = {{"pcp", {{"server", address_text(config_.pcp.server)}, {"from", nullptr}}},
+                      {"ddns", {{"server", config_.ddns.server_text()}}},
+                      {"services", ordered_json::array()},
+                      {"names", ordered_json::array()}};
+  if (own_address_) out["pcp"]["from"] = address_text(*own_address_);
+  for (const auto& [id, each] : watched_) {
+    ordered_json service = {{"id", each.service.id},
+                            {"from", each.configured ? "configuration" : "upnp"},
+                            {"title", each.service.title},
+                            {"protocol", net::to_text(each.service.protocol)},
+                            {"inside", net::to_text(each.service.inside)},
+                            {"outside", nullptr},
+                            {"expires_s", nullptr},
+                            {"note", each.note}};
+    if (const auto grant = pcp_.grant(id)) {
+      service["outside"] = net::to_text(grant->outside);
+      service["expires_s"] = whole(grant->expires - now);
+    }
+    out["services"].push_back(std::move(service));
+  }
+  for (const Updater::Record& each : updater_->records()) {
+    ordered_json name = {
+        {"name", each.name},       {"service", each.service}, {"standing", standings[size_t(each.standing)]},
+        {"acknowledged", nullptr}, {"age_s", nullptr},        {"next_s", nullptr}};
+    if (each.acknowledged) {
+      name["acknowledged"] = net::to_text(each.acknowledged->record.outside);
+      name["age_s"] = whole(now - each.acknowledged->at);
+    }
+    if (each.next) name["next_s"] = std::max<int64_t>(0, whole(*each.next - now));
+    out["names"].push_back(std::move(name));
+  }
+  return out.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace portolan::ddns

@@ -5,15 +5,22 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "ddns-client-ref/change_detector.h"
 #include "ddns-client-ref/config.h"
+#include "ddns-client-ref/igd_device.h"
+#include "ddns-client-ref/igd_interworking.h"
+#include "ddns-client-ref/link_monitor.h"
 #include "ddns-client-ref/pcp_client.h"
+#include "ddns-client-ref/pcp_proxy.h"
 #include "ddns-client-ref/pcp_socket.h"
+#include "ddns-client-ref/proxy_socket.h"
 #include "ddns-client-ref/state_file.h"
+#include "ddns-client-ref/status_socket.h"
 #include "ddns-client-ref/update_method.h"
 #include "ddns-client-ref/updater.h"
 
@@ -32,22 +39,33 @@ class Agent {
   [[nodiscard]] bool blocked() const { return method_->blocked(); }
 
  private:
-  struct Watch {  // of one service, for --once and the log
+  struct Watched {  // a service, its mapping, and what was last said of it
+    Service service;
+    MappingSpec spec;
     std::string note;
     bool refused = false;
+    bool configured = false;  // otherwise a UPnP control point's
   };
 
   Agent(const Config& config, Mode mode);
   net::Result<void, std::string> make_method();
+  net::Result<void, std::string> make_gateway();
+  net::Result<void, std::string> open_proxy();
   void restore(Time now);
-  std::vector<MappingSpec> specs(const State& saved, Time now) const;
+  MappingSpec spec_of(const Service& service, const State& saved, Time now) const;
+  void restore_leases(const State& saved, Time now);
 
   void step();  // everything that is due, then sleep until the next thing
   void keep_path(Time now);
   void handle_pcp(Time now);
+  void handle_gateway(Time now);
+  void handle_proxy(Time now);
   void handle_updates(Time now);
   void log(const PcpEvent& event);
   void log(const UpdateEvent& event);
+  Watched* watched(std::string_view service);
+  [[nodiscard]] std::string status() const;
+  [[nodiscard]] SavedMapping saved_mapping(MappingId id, const MappingSpec& spec) const;
   void save();
   void arm(Time now);
   void wait_for_signal();
@@ -65,12 +83,18 @@ class Agent {
   PcpClient pcp_;
   std::unique_ptr<ChangeDetector> detector_;
   std::unique_ptr<Updater> updater_;
-  std::vector<MappingSpec> specs_;
-  std::vector<Watch> watches_;
+  std::map<MappingId, Watched> watched_;
   std::optional<net::Ipv6> own_address_;  // empty: no path to the PCP server yet
   Time next_path_check_ = Time::min();
   Time give_up_ = never;  // stopping, or the end of mode once
   bool stopping_ = false;
+  LinkMonitor links_;
+  StatusSocket status_socket_;
+  PcpProxy proxy_;
+  ProxySocket proxy_socket_;
+  std::unique_ptr<IgdInterworking> interworking_;  // none: no gateway is shown
+  IgdState gateway_state_;
+  std::unique_ptr<IgdDevice> gateway_;  // last: its thread calls us
 };
 
 }  // namespace portolan::ddns

@@ -7,31 +7,47 @@
 namespace portolan::ddns {
 namespace {
 
+constexpr Duration ask_anew_gap = std::chrono::seconds(10), ask_anew_spread = std::chrono::seconds(1);
+
 bool differs(const std::optional<Grant>& a, const std::optional<Grant>& b) {
   return a.has_value() != b.has_value() || (a && a->outside != b->outside);
 }
 
 }  // namespace
 
-ChangeDetector::ChangeDetector(DetectorSettings settings, const std::vector<MappingSpec>& wanted,
-                               pcp::Nonce probe_nonce, PcpClient& pcp)
-    : settings_(settings), probe_nonce_(probe_nonce), pcp_(pcp) {
-  for (const MappingSpec& spec : wanted) watched_.push_back({spec, {}, {}});
+ChangeDetector::ChangeDetector(DetectorSettings settings, pcp::Nonce probe_nonce, PcpClient& pcp, Random random)
+    : settings_(settings), probe_nonce_(probe_nonce), pcp_(pcp), random_(std::move(random)) {}
+
+void ChangeDetector::watch(MappingId id, const MappingSpec& spec, Time now) {
+  Watched& watched = watched_[id] = {spec, pcp_.grant(id), {}};
+  if (watched.seen) pass_on(id, now);
+}
+
+void ChangeDetector::ask_anew(Time now) {
+  const Time at = std::max(now, asked_anew_at_ + ask_anew_gap) + scaled(ask_anew_spread, random_());
+  ask_anew_at_ = std::min(ask_anew_at_, at);
 }
 
 void ChangeDetector::tick(Time now) {
+  if (ask_anew_at_ <= now) {
+    ask_anew_at_ = never;
+    asked_anew_at_ = now;
+    next_check_ = now;
+    for (const auto& [id, watched] : watched_) pcp_.renew(id, now);
+  }
   if (next_check_ <= now) {
-    next_check_ = now + settings_.check_interval;
+    // A tenth around the interval: clients that started together, after a power cut, do not stay together.
+    next_check_ = now + scaled(settings_.check_interval, 0.9 + 0.2 * random_());
     check_table(now);  // the real mappings must exist whatever the method (DDN-003)
     if (settings_.method == Method::probe) probe(now);
   }
-  for (MappingId id = 0; id < watched_.size(); ++id)
-    if (watched_[id].pending && may_tell_at(watched_[id]) <= now) pass_on(id, now);
+  for (const auto& [id, watched] : watched_)
+    if (watched.pending && may_tell_at(watched) <= now) pass_on(id, now);
 }
 
 void ChangeDetector::check_table(Time now) {
-  for (MappingId id = 0; id < watched_.size(); ++id)
-    if (!pcp_.has(id)) pcp_.add(id, watched_[id].spec, now);
+  for (const auto& [id, watched] : watched_)
+    if (!pcp_.has(id)) pcp_.add(id, watched.spec, now);
 }
 
 // A short-lived mapping of the discard port tells the outside address; its port is nobody's business. While a probe is
@@ -42,7 +58,7 @@ void ChangeDetector::probe(Time now) {
   MappingSpec spec;
   spec.nonce = probe_nonce_;
   spec.protocol = net::Protocol::udp;
-  spec.inside = {watched_.front().spec.inside.address, net::Port{probe_port}};
+  spec.inside = {watched_.begin()->second.spec.inside.address, net::Port{probe_port}};
   spec.lifetime_s = probe_lifetime_s;
   spec.keep = false;
   pcp_.add(probe_id, spec, now);
@@ -50,8 +66,8 @@ void ChangeDetector::probe(Time now) {
 
 // Another address than a service's: ask for its real mapping, whose answer is what gets published.
 void ChangeDetector::compare_with_probe(const Grant& probe, Time now) {
-  for (MappingId id = 0; id < watched_.size(); ++id)
-    if (watched_[id].seen && watched_[id].seen->outside.address != probe.outside.address) pcp_.renew(id, now);
+  for (const auto& [id, watched] : watched_)
+    if (watched.seen && watched.seen->outside.address != probe.outside.address) pcp_.renew(id, now);
 }
 
 void ChangeDetector::observe(const PcpEvent& event, Time now) {
@@ -61,8 +77,9 @@ void ChangeDetector::observe(const PcpEvent& event, Time now) {
     if (granted) compare_with_probe(event.grant, now);
     return;
   }
-  if (event.id >= watched_.size() || (!granted && event.kind != Kind::lost && event.kind != Kind::released)) return;
-  Watched& watched = watched_[event.id];
+  const auto at = watched_.find(event.id);
+  if (at == watched_.end() || (!granted && event.kind != Kind::lost && event.kind != Kind::released)) return;
+  Watched& watched = at->second;
   watched.seen = granted ? std::optional(event.grant) : std::nullopt;
   const bool moved = differs(watched.seen, watched.told);
   if (moved && may_tell_at(watched) > now)
@@ -77,7 +94,7 @@ Time ChangeDetector::may_tell_at(const Watched& watched) const {
 }
 
 void ChangeDetector::pass_on(MappingId id, Time now) {
-  Watched& watched = watched_[id];
+  Watched& watched = watched_.at(id);
   const bool moved = differs(watched.seen, watched.told);
   if (moved) watched.told_at = now;
   watched.pending = false;
@@ -88,8 +105,8 @@ void ChangeDetector::pass_on(MappingId id, Time now) {
 std::vector<Change> ChangeDetector::take_changes() { return std::exchange(changes_, {}); }
 
 Time ChangeDetector::next_timer() const {
-  Time next = next_check_;
-  for (const Watched& watched : watched_)
+  Time next = std::min(next_check_, ask_anew_at_);
+  for (const auto& [id, watched] : watched_)
     if (watched.pending) next = std::min(next, may_tell_at(watched));
   return next;
 }

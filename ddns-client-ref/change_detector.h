@@ -2,6 +2,7 @@
 // passes changes on at a bounded rate. It owns the list of mappings that shall exist; the table itself is PcpClient's.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <vector>
 
@@ -28,11 +29,17 @@ class ChangeDetector {
   static constexpr uint32_t probe_lifetime_s = 30;  // RFC 7393 §2.3(1); a server may grant its minimum of 120 s
   static constexpr uint16_t probe_port = 9;         // discard
 
-  // Mapping i is for service i. `probe_nonce` serves method probe.
-  ChangeDetector(DetectorSettings settings, const std::vector<MappingSpec>& wanted, pcp::Nonce probe_nonce,
-                 PcpClient& pcp);
+  // `probe_nonce` serves method probe.
+  ChangeDetector(DetectorSettings settings, pcp::Nonce probe_nonce, PcpClient& pcp, Random random);
+
+  // The mapping shall exist from now on; a grant it has already is told.
+  void watch(MappingId id, const MappingSpec& spec, Time now);
+  void unwatch(MappingId id) { watched_.erase(id); }
 
   void check_now() { next_check_ = Time::min(); }
+  // Asks for every mapping anew, for the way to the server may lead elsewhere now. No more often than the server can
+  // take from a link that comes and goes.
+  void ask_anew(Time now);
   void tick(Time now);
   void observe(const PcpEvent& event, Time now);
   std::vector<Change> take_changes();
@@ -52,10 +59,12 @@ class ChangeDetector {
   [[nodiscard]] Time may_tell_at(const Watched& watched) const;
 
   DetectorSettings settings_;
-  std::vector<Watched> watched_;
+  std::map<MappingId, Watched> watched_;
   pcp::Nonce probe_nonce_;
   PcpClient& pcp_;
+  Random random_;
   Time next_check_ = Time::min();
+  Time ask_anew_at_ = never, asked_anew_at_ = Time::min();
   std::vector<Change> changes_;
 };
 

@@ -173,6 +173,28 @@ Done set_suggested_port(Text text, Service& s) {
   return {};
 }
 
+Done set_igd_address(Text text, Config& c) {
+  const auto address = net::parse_ipv4(text);
+  if (!address) return no("\"" + std::string(text) + "\" is not an IPv4 address of this machine in the home's network");
+  c.igd.address = *address;
+  return {};
+}
+
+Done set_proxy_address(Text text, Config& c) {
+  const auto address = net::parse_ipv4(text);
+  if (!address) return no("\"" + std::string(text) + "\" is not an IPv4 address of this machine in the home's network");
+  c.proxy_address = *address;
+  return {};
+}
+
+Done add_igd_name(Text text, Config& c) {
+  Service service;
+  service.names = c.igd.settings.names;
+  if (auto added = add_name(text, service); !added) return added;
+  c.igd.settings.names = service.names;
+  return {};
+}
+
 struct Setting {
   Text section, key, fallback, help;
   bool required, repeats;
@@ -221,6 +243,23 @@ constexpr std::array settings = {
             [](Text t, Config& c) { return store(plain_value(t, 4096), c.ddns.state); }},
     Setting{"ddns", "allow-address", "", "prefix published although not global unicast (repeats)", false, true,
             add_allow_address},
+    Setting{"ddns", "status-socket", "", "unix socket that shows how things stand, for --status; empty: none", false,
+            false, [](Text t, Config& c) { return store(plain_value(t, 107), c.ddns.status_socket); }},
+    Setting{"igd", "address", "", "show a UPnP gateway at this address of the home's network; empty: none", false,
+            false, set_igd_address},
+    Setting{"igd", "port", "0", "its TCP port; 0: any", false, false,
+            [](Text t, Config& c) { return store(number_value(t, 0, 65535), c.igd.port); }},
+    Setting{"igd", "version", "2", "of InternetGatewayDevice: 2, or 1 for programs that know no other", false, false,
+            [](Text t, Config& c) { return store(number_value(t, 1, 2), c.igd.settings.version); }},
+    Setting{"igd", "any-port", "off", "AddPortMapping succeeds whatever outside port there is", false, false,
+            [](Text t, Config& c) { return store(switch_value(t), c.igd.settings.any_port); }},
+    Setting{"igd", "own-address", "on", "a program maps ports to its own host alone", false, false,
+            [](Text t, Config& c) { return store(switch_value(t), c.igd.settings.own_address); }},
+    Setting{"igd", "mappings-max", "64", "mappings of all programs together", false, false,
+            [](Text t, Config& c) { return store(number_value(t, 1, 1024), c.igd.settings.leases_max); }},
+    Setting{"igd", "name", "", "publish these mappings too, under this name (repeats)", false, true, add_igd_name},
+    Setting{"proxy", "address", "", "serve PCP at this address of the home's network, for its hosts; empty: no", false,
+            false, set_proxy_address},
 };
 
 struct ServiceSetting {
@@ -281,9 +320,11 @@ class Loader {
   void open_section(Text line) {
     section_ = line.ends_with(']') ? std::string(trimmed(line.substr(1, line.size() - 2))) : std::string(line);
     const bool service = section_.starts_with("service.");
-    if (section_ != "pcp" && section_ != "ddns" && !(service && is_service_id(Text(section_).substr(8))))
-      return error(section_,
-                   "no such section: there are [pcp], [ddns] and [service.ID], ID of letters, digits, hyphens");
+    if (section_ != "pcp" && section_ != "ddns" && section_ != "igd" && section_ != "proxy" &&
+        !(service && is_service_id(Text(section_).substr(8))))
+      return error(
+          section_,
+          "no such section: there are [pcp], [ddns], [igd], [proxy] and [service.ID], ID of letters, digits, hyphens");
     if (!first_lines_.emplace(section_, line_).second)
       return error(section_, "second section of this name; the first is in line " + std::to_string(line_of(section_)));
     if (!service) return;
@@ -331,7 +372,8 @@ class Loader {
       errors_.push_back({line_of("ddns.account"), "ddns.account", "a colon would end it (RFC 7617, 2)"});
     if (config_.pcp.source && net::is_mapped(*config_.pcp.source) != net::is_mapped(config_.pcp.server))
       errors_.push_back({line_of("pcp.source"), "pcp.source", "not of the same address family as pcp.server"});
-    if (config_.services.empty()) errors_.push_back({line_, "service", "no [service.ID] section: nothing to publish"});
+    if (config_.services.empty() && !config_.igd.on() && config_.proxy_address == net::Ipv4{})
+      errors_.push_back({line_, "service", "no [service.ID] section: nothing to publish"});
     check_services();
   }
 
@@ -353,13 +395,10 @@ class Loader {
   }
 
   // A name must be something the chosen way can keep.
-  void check_names(const Service& service, std::set<std::string>& names) {
-    const auto wrong = [&](const std::string& text) {
-      const std::string key = "service." + service.id + ".name";
-      errors_.push_back({line_of(key), key, text});
-    };
+  void check_names(const std::vector<std::string>& own, const std::string& key, std::set<std::string>& names) {
+    const auto wrong = [&](const std::string& text) { errors_.push_back({line_of(key), key, text}); };
     const Config::Ddns& ddns = config_.ddns;
-    for (const std::string& name : service.names) {
+    for (const std::string& name : own) {
       if (ddns.protocol == UpdateKind::rfc2136 && !ddns.dns.zone.empty() && name != ddns.dns.zone &&
           !name.ends_with("." + ddns.dns.zone))
         wrong(name + " is not in ddns.dns-zone " + ddns.dns.zone);
@@ -377,8 +416,11 @@ class Loader {
         if (row.required) missing(section, row.key);
       if (service.inside != net::Endpoint{} && !seen.emplace(service.protocol, service.inside).second)
         errors_.push_back({line_of(section + ".inside"), section + ".inside", "another service has the same"});
-      check_names(service, names);
+      check_names(service.names, section + ".name", names);
     }
+    check_names(config_.igd.settings.names, "igd.name", names);
+    if (!config_.igd.settings.names.empty() && config_.ddns.protocol == UpdateKind::dyndns2 && !config_.ddns.extensions)
+      errors_.push_back({line_of("igd.name"), "igd.name", "without ddns.extensions no port tells mappings apart"});
   }
 };
 

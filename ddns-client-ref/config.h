@@ -12,6 +12,7 @@
 #include "dataplane/net/types.h"
 #include "ddns-client-ref/boot_time.h"
 #include "ddns-client-ref/http_message.h"
+#include "ddns-client-ref/igd_interworking.h"
 #include "ddns-client-ref/registration.h"
 #include "dns/update.h"
 
@@ -44,9 +45,17 @@ struct Config {
     uint32_t lifetime_s = 3600;
     std::string state = "/var/lib/portolan/ddns-client.json";
     std::vector<net::Ipv4Prefix> allow_address;
+    std::string status_socket;
     // Who is told: what was acknowledged holds for this one only.
     [[nodiscard]] std::string server_text() const;
   } ddns;
+  struct Igd {
+    net::Ipv4 address;  // zero: no gateway is shown
+    uint16_t port = 0;
+    IgdSettings settings;
+    [[nodiscard]] bool on() const { return address != net::Ipv4{}; }
+  } igd;
+  net::Ipv4 proxy_address;  // zero: no PCP proxy
   std::vector<Service> services;
 };
 

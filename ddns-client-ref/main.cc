@@ -31,6 +31,17 @@ int print_state(const Config& config) {
   return 0;
 }
 
+int print_status(const Config& config) {
+  const auto status = read_status(config.ddns.status_socket);
+  if (!status) {
+    std::cerr << "portolan-ddns: "
+              << (config.ddns.status_socket.empty() ? "ddns.status-socket is not set" : status.error()) << "\n";
+    return 1;
+  }
+  std::cout << *status;
+  return 0;
+}
+
 int run(const Config& config, Mode mode) {
   const auto lock = StateLock::take(config.ddns.state);
   if (!lock) {
@@ -53,7 +64,7 @@ int run(const Config& config, Mode mode) {
 
 int main_with(const po::variables_map& args, const po::options_description& options) {
   if (args.count("help") != 0) {
-    std::cout << "portolan-ddns -c FILE [--check | --once | --print-state]\n" << options;
+    std::cout << "portolan-ddns -c FILE [--check | --once | --print-state | --status]\n" << options;
     return 0;
   }
   if (args.count("print-defaults") != 0) {
@@ -71,6 +82,7 @@ int main_with(const po::variables_map& args, const po::options_description& opti
   }
   if (args.count("check") != 0) return 0;
   if (args.count("print-state") != 0) return print_state(*config);
+  if (args.count("status") != 0) return print_status(*config);
   return run(*config, args.count("once") != 0 ? Mode::once : Mode::daemon);
 }
 
@@ -84,6 +96,7 @@ int main(int argc, char** argv) {
       "check", "validate the configuration: every error with line and key, exit 1")(
       "print-defaults", "print every key, its meaning and its default")(
       "once", "map, register, print, leave both in place; exit 1 if any service failed")(
+      "status", "ask the running client how things stand: JSON, by ddns.status-socket")(
       "print-state", "print what the DDNS server last acknowledged")("verbose,v", "log renewals and refreshes too")(
       "help,h", "this text");
   try {

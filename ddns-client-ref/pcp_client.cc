@@ -97,6 +97,7 @@ pcp::MapRequest PcpClient::request_of(const Mapping& mapping) const {
   request.suggested_address = net::mapped(suggested.address);
   if (const net::Ipv6 inside = net::mapped(spec.inside.address); inside != client_address_)
     request.third_party = inside;
+  request.prefer_failure = spec.prefer_failure && !mapping.grant && mapping.phase != Phase::releasing;
   return request;
 }
 
@@ -227,6 +228,7 @@ void PcpClient::succeed(Table::iterator at, const pcp::Response& response, Time 
                     : mapping.grant->outside != outside ? PcpEvent::Kind::changed
                                                         : PcpEvent::Kind::renewed;
   mapping.grant = Grant{outside, now, now + sane_lifetime(response.lifetime_s)};
+  mapping.spec.prefer_failure = false;  // once it is ours, another port is better than none
   mapping.phase = Phase::held;
   mapping.renewals = 0;
   mapping.retransmit = {};

@@ -28,7 +28,8 @@ struct MappingSpec {
   net::Endpoint inside;
   net::Endpoint suggested;  // outside; zero: any
   uint32_t lifetime_s = 3600;
-  bool keep = true;  // false: asked for once and left to expire, a probe
+  bool keep = true;             // false: asked for once and left to expire, a probe
+  bool prefer_failure = false;  // the first time the suggested endpoint or none (§13.2)
 };
 
 struct Grant {

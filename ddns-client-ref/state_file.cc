@@ -104,6 +104,21 @@ SavedMapping mapping_from(const json& in, WallOffset offset) {
           endpoint_from(in.at("outside")),        boot_time(in.at("expires").get<int64_t>(), offset)};
 }
 
+json lease_json(const SavedLease& lease, WallOffset offset) {
+  json out = mapping_json(lease.mapping, offset);
+  out["known_as"] = uint16_t{lease.known_as.number};
+  out["description"] = lease.description;
+  if (lease.ends) out["ends"] = unix_time(*lease.ends, offset);
+  return out;
+}
+
+SavedLease lease_from(const json& in, WallOffset offset) {
+  SavedLease out{mapping_from(in, offset), net::Port{in.at("known_as").get<uint16_t>()},
+                 in.at("description").get<std::string>(), std::nullopt};
+  if (in.contains("ends")) out.ends = boot_time(in.at("ends").get<int64_t>(), offset);
+  return out;
+}
+
 class File {
   int fd_;
 
@@ -137,9 +152,11 @@ std::string to_json(const State& state, WallOffset offset) {
   json out = {{"version", format_version},
               {"ddns_server", state.ddns_server},
               {"registrations", json::array()},
-              {"mappings", json::array()}};
+              {"mappings", json::array()},
+              {"leases", json::array()}};
   for (const auto& entry : state.registrations) out["registrations"].push_back(registration_json(entry, offset));
   for (const auto& mapping : state.mappings) out["mappings"].push_back(mapping_json(mapping, offset));
+  for (const auto& lease : state.leases) out["leases"].push_back(lease_json(lease, offset));
   return out.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
@@ -151,6 +168,7 @@ net::Result<State, std::string> from_json(std::string_view text, WallOffset offs
     state.ddns_server = in.at("ddns_server").get<std::string>();
     for (const json& entry : in.at("registrations")) state.registrations.push_back(registration_from(entry, offset));
     for (const json& entry : in.at("mappings")) state.mappings.push_back(mapping_from(entry, offset));
+    for (const json& entry : in.value("leases", json::array())) state.leases.push_back(lease_from(entry, offset));
     return state;
   } catch (const json::exception& error) {
     return tl::unexpected(std::string(error.what()));

@@ -24,10 +24,19 @@ struct SavedMapping {
   Time expires;
 };
 
+// A mapping a UPnP control point asked for.
+struct SavedLease {
+  SavedMapping mapping;
+  net::Port known_as;
+  std::string description;
+  std::optional<Time> ends;  // empty: when it is deleted
+};
+
 struct State {
   std::string ddns_server;  // registrations hold for this one only
   std::vector<Acknowledged> registrations;
   std::vector<SavedMapping> mappings;
+  std::vector<SavedLease> leases;
 };
 
 // Unix time minus boot time now; clocks that jump change it between runs, so ages are what is trusted.

@@ -12,14 +12,16 @@ using std::chrono::seconds;
 struct Detection : ::testing::Test {
   ScriptedPcp pcp;
   std::vector<Change> changes;
+  std::vector<Time> asked;
 
   ChangeDetector make(Method method, size_t services = 1) {
-    std::vector<MappingSpec> wanted;
+    ChangeDetector out({method, seconds(300), seconds(2)}, nonce(77), pcp.client, [this] { return pcp.random; });
     for (uint8_t i = 0; i < services; ++i) {
-      wanted.push_back(pcp.spec(static_cast<uint8_t>(i + 1)));
-      wanted.back().inside.port = {static_cast<uint16_t>(8080 + i)};
+      MappingSpec wanted = pcp.spec(static_cast<uint8_t>(i + 1));
+      wanted.inside.port = {static_cast<uint16_t>(8080 + i)};
+      out.watch(i, wanted, pcp.now);
     }
-    return {{method, seconds(300), seconds(2)}, wanted, nonce(77), pcp.client};
+    return out;
   }
   void settle(ChangeDetector& detector) {
     detector.tick(pcp.now);
@@ -121,6 +123,58 @@ TEST_F(Detection, flapping_is_told_once_where_it_ended) {
   EXPECT_EQ(told().front(), "192.0.2.1:4000");
   EXPECT_EQ(told().back(), "192.0.2.1:4002");
   for (const auto& text : told()) EXPECT_NE(text, "192.0.2.1:4001");
+}
+
+TEST_F(Detection, checks_of_many_clients_spread_around_the_interval) {
+  for (const double random : {0.0, 0.5, 0.999}) {
+    pcp.random = random;
+    auto detector = make(Method::table);
+    settle(detector);
+    EXPECT_EQ(detector.next_timer() - pcp.now, scaled(seconds(300), 0.9 + 0.2 * random));
+  }
+}
+
+// Also shows DDN-004.
+TEST_F(Detection, DDN_005_a_link_that_comes_up_asks_for_all_anew_but_not_at_every_flap) {
+  auto detector = make(Method::table, 2);
+  settle(detector);
+  pcp.deliver(pcp.success(pcp.sent[0].bytes, "192.0.2.1:4000", 3600));
+  pcp.deliver(pcp.success(pcp.sent[1].bytes, "192.0.2.1:4001", 3600));
+  settle(detector);
+  pcp.run_for(seconds(60));
+  pcp.sent.clear();
+  for (int flap = 0; flap < 20; ++flap) {
+    detector.ask_anew(pcp.now);
+    EXPECT_LE(detector.next_timer() - pcp.now, seconds(11));
+    pcp.run_for(seconds(1));
+    settle(detector);
+    for (const auto& sent : std::exchange(pcp.sent, {})) {
+      asked.push_back(sent.at);
+      pcp.deliver(pcp.success(sent.bytes, "192.0.2.9:4000", 3600));
+    }
+    settle(detector);
+  }
+  EXPECT_EQ(asked.size(), 4U) << "two mappings, twice in 20 s";
+  EXPECT_LE(asked.at(0), asked.at(2) - seconds(10));
+  EXPECT_EQ(told().at(2), "192.0.2.9:4000");
+}
+
+TEST_F(Detection, a_mapping_made_by_others_is_watched_from_its_grant_on) {
+  auto detector = make(Method::table, 0);
+  pcp.add(99, pcp.spec(9));
+  pcp.grant("192.0.2.1:4000");
+  settle(detector);
+  EXPECT_TRUE(told().empty());
+  detector.watch(99, pcp.spec(9), pcp.now);
+  settle(detector);
+  EXPECT_EQ(told(), Told{"192.0.2.1:4000"});
+  pcp.run_for(seconds(10));
+  pcp.grant("192.0.2.1:4001");
+  settle(detector);
+  detector.unwatch(99);
+  pcp.grant("192.0.2.1:4002");
+  settle(detector);
+  EXPECT_EQ(told(), (Told{"192.0.2.1:4000", "192.0.2.1:4001"}));
 }
 
 TEST_F(Detection, a_mapping_that_is_lost_is_told_as_none) {

@@ -94,7 +94,9 @@ TEST(Config, every_error_names_line_and_key) {
                "18: service.cam.inside: \"10.0.0.11\" is not ADDRESS:PORT like 10.0.0.10:8080"},
            Row{replaced("/live", "live"), "20: service.cam.path: must begin with / and hold no space"},
            Row{replaced("[service.cam]", "[service.c m]"),
-               "15: service.c m: no such section: there are [pcp], [ddns] and [service.ID], ID of letters, digits, "
+               "15: service.c m: no such section: there are [pcp], [ddns], [igd], [proxy] and [service.ID], ID of "
+               "letters, "
+               "digits, "
                "hyphens"},
            Row{replaced("[service.cam]", "[service.web]"),
                "15: service.web: second section of this name; the first is in line 12"},
@@ -163,6 +165,18 @@ TEST(Config, without_ports_a_name_is_one_services) {
   EXPECT_EQ(errors[0],
             "18: service.cam.name: home1.example is another service's too, and without ddns.extensions no "
             "port tells them apart");
+}
+
+TEST(Config, a_gateway_needs_no_service) {
+  const std::string head = std::string(good.substr(0, good.find("[service.web]")));
+  EXPECT_EQ(errors_of(head).size(), 1U) << "nothing to do";
+  const auto config = parse_config(head + "[igd]\naddress = 10.0.0.1\nname = home1.example\nversion = 1\n");
+  ASSERT_TRUE(config);
+  EXPECT_EQ(config->igd.settings.names, std::vector<std::string>{"home1.example"});
+  EXPECT_EQ(config->igd.settings.version, 1U);
+  EXPECT_FALSE(config->igd.settings.any_port);
+  EXPECT_EQ(errors_of(head + "[igd]\naddress = lan0\n").at(0),
+            "13: igd.address: \"lan0\" is not an IPv4 address of this machine in the home's network");
 }
 
 TEST(Config, a_service_has_several_names) {

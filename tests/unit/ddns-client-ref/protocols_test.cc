@@ -10,8 +10,15 @@ namespace {
 
 using Kind = Outcome::Kind;
 
-const Registration record{"home1.example", "web",  net::Protocol::tcp, *net::parse_endpoint("192.0.2.1:1234"),
-                          "http",          "/a b", "Home \"page\"",    600, ""};
+const Registration record{"home1.example",
+                          "web",
+                          net::Protocol::tcp,
+                          *net::parse_endpoint("192.0.2.1:1234"),
+                          "http",
+                          "/a b",
+                          "Home \"page\"",
+                          600,
+                          ""};
 const Credentials credentials{"alice", "s3cret"};
 
 std::unique_ptr<UpdateProtocol> json() { return make_json_protocol(*parse_url("http://ddns.example/"), credentials); }

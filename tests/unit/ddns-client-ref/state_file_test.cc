@@ -16,14 +16,18 @@ constexpr WallOffset offset{1'790'000'000};
 
 State sample() {
   Registration record{"home1.example", "web", net::Protocol::tcp, *net::parse_endpoint("192.0.2.1:1234"),
-                      "http",          "/",   "Home \xc3\xa9",    600, "http"};
+                      "http",          "/",   "Home \xc3\xa9",    600,
+                      "http"};
   SavedMapping mapping{"2001:db8:a::1",
                        net::Protocol::udp,
                        *net::parse_endpoint("10.0.0.10:80"),
                        {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0xab, 0xff},
                        *net::parse_endpoint("192.0.2.1:1234"),
                        Time(seconds(7200))};
-  return {"http://ddns.example/", {{record, Time(seconds(100))}}, {mapping}};
+  return {"http://ddns.example/",
+          {{record, Time(seconds(100))}},
+          {mapping},
+          {{mapping, net::Port{uint16_t{8080}}, "a \"game\"", Time(seconds(9000))}, {mapping, {}, "", {}}}};
 }
 
 struct StateFile : ::testing::Test {
@@ -51,6 +55,31 @@ TEST_F(StateFile, comes_back_after_a_reboot) {
   EXPECT_EQ(loaded->mappings[0].nonce, sample().mappings[0].nonce);
   EXPECT_EQ(loaded->mappings[0].inside, sample().mappings[0].inside);
   EXPECT_EQ(loaded->mappings[0].expires, Time(seconds(7200 - 86400)));
+}
+
+TEST_F(StateFile, leases_come_back_with_their_end_or_without) {
+  ASSERT_TRUE(save_state(path, sample(), offset));
+  const auto loaded = load_state(path, offset);
+  ASSERT_TRUE(loaded) << loaded.error();
+  ASSERT_EQ(loaded->leases.size(), 2U);
+  EXPECT_EQ(loaded->leases[0].known_as, net::Port{uint16_t{8080}});
+  EXPECT_EQ(loaded->leases[0].description, "a \"game\"");
+  EXPECT_EQ(loaded->leases[0].ends, Time(seconds(9000)));
+  EXPECT_EQ(loaded->leases[0].mapping.nonce, sample().mappings[0].nonce);
+  EXPECT_FALSE(loaded->leases[1].ends);
+}
+
+TEST_F(StateFile, a_file_of_a_version_without_leases_and_types_is_read) {
+  std::string text = to_json(sample(), offset);
+  for (const char* line : {"\"leases\"", "\"type\""}) {
+    const size_t at = text.find(line);
+    ASSERT_NE(at, std::string::npos) << line;
+    text.replace(at + 1, 1, "x");
+  }
+  const auto loaded = from_json(text, offset);
+  ASSERT_TRUE(loaded) << loaded.error();
+  EXPECT_TRUE(loaded->leases.empty());
+  EXPECT_EQ(loaded->registrations.at(0).record.type, "");
 }
 
 TEST_F(StateFile, no_file_is_an_empty_state) {
