@@ -91,9 +91,12 @@ class Aftr {
   net::Result<void, StartError> start_feed();
   void say_what_was_restored();
   [[nodiscard]] Macs macs() const;
-  void take_over(std::shared_ptr<const Config> config, std::unique_ptr<LineSink> sink);
-  [[nodiscard]] nat::Pool next_pool(const Config& config) const;
-  [[nodiscard]] std::optional<std::string> find_pool_error(const Config& config) const;
+  void take_over(std::shared_ptr<const Config> config, nat::Pool pool, std::unique_ptr<LineSink> sink);
+  // The pool of another configuration, or why it cannot be taken over: an error of the file.
+  [[nodiscard]] net::Result<nat::Pool, std::string> next_pool(const Config& config) const;
+  [[nodiscard]] net::Result<nat::Pool, std::string> with_statics(nat::Pool pool, const Config& config) const;
+  void note_changed_statics(const nat::StaticMappings& these, const nat::StaticMappings& those);
+  void move_subscribers(const pipeline::Snapshot& from, const pipeline::Snapshot& to);
   struct Passes {                // of the workers over their tables after a change of policy
     std::vector<uint64_t> done;  // by worker
     uint64_t ended = 0;          // mappings
@@ -130,6 +133,7 @@ class Aftr {
   };
   std::unique_ptr<Feed> feed_;   // none: off
   std::optional<Passes> sweep_;  // as it was before the change that is being carried out
+  std::vector<pcp::MappingKey> changed_statics_;  // for PCP to forget when the sweep is over
   std::array<std::optional<bool>, pipeline::side_count> gateway_answers_;  // by Side: as was last said
 };
 

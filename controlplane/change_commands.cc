@@ -39,7 +39,7 @@ struct Clearing {
   RowSource search;  // adds to `wanted`; null: that is all
   std::shared_ptr<Commands> wanted;
   size_t asked = 0, answered = 0;
-  uint64_t ended = 0, ended_explicit = 0;
+  uint64_t ended = 0, ended_explicit = 0, kept = 0;
 };
 
 // True when there is nothing left to do.
@@ -51,9 +51,11 @@ bool clear_some(Aftr& aftr, const std::shared_ptr<Clearing>& clearing) {
     const bool taken = aftr.submit(command, [&aftr, clearing, command](const nat::CommandResult& result) {
       const auto& [subscriber, address, port, protocol, zero] = command.key;
       clearing->ended += result.ended;
-      clearing->ended_explicit += command.verb == nat::Command::Verb::end_mapping
-                                      ? aftr.pcp_forget({subscriber, address, port, protocol})
-                                      : aftr.pcp_forget(subscriber);
+      clearing->kept += result.kept;
+      if (command.verb == nat::Command::Verb::clear_subscriber)
+        clearing->ended_explicit += aftr.pcp_forget(subscriber);
+      else if (result.kept == 0)
+        clearing->ended_explicit += aftr.pcp_forget({subscriber, address, port, protocol});
       ++clearing->answered;
     });
     if (!taken) break;
@@ -70,10 +72,13 @@ Reply clear(Aftr& aftr, const Request& request, Clearing wanted) {
     if (json)
       return record_reply({.json = true}, {{"cleared", clearing->name},
                                            {"mappings_ended", clearing->ended},
-                                           {"pcp_mappings_ended", clearing->ended_explicit}})
+                                           {"pcp_mappings_ended", clearing->ended_explicit},
+                                           {"static_mappings_kept", clearing->kept}})
           .output(chunk);
     chunk += clearing->name + ": " + std::to_string(clearing->ended) + " mappings ended, " +
              std::to_string(clearing->ended_explicit) + " of them made by PCP\n";
+    if (clearing->kept > 0)
+      chunk += std::to_string(clearing->kept) + " static ones stay: those end by nat.static-mapping and reload\n";
     return false;
   };
   return reply;
@@ -135,16 +140,16 @@ Reply clear_mapping(Aftr& aftr, const Request& request) {
 void add_change_commands(CommandTable& table, Aftr& aftr) {
   table.add({"reload", "", Access::change, [&aftr](const Request& request) { return reload(aftr, request); },
              "Take over the configuration file as it is now, whole or not at all; says what changed."});
-  table.add(
-      {"clear subscriber", "PREFIX", Access::change,
-       [&aftr](const Request& request) { return clear_subscriber(aftr, request); },
-       "End all mappings of a subscriber and tell his PCP clients to ask anew; the ports rest for pool.quarantine."});
+  table.add({"clear subscriber", "PREFIX", Access::change,
+             [&aftr](const Request& request) { return clear_subscriber(aftr, request); },
+             "End all mappings of a subscriber but static ones and tell his PCP clients to ask anew; the ports rest "
+             "for pool.quarantine."});
   table.add({"clear address", "ADDRESS", Access::change,
              [&aftr](const Request& request) { return clear_address(aftr, request); },
              "The same for every subscriber with ports of this outside address."});
   table.add({"clear mapping", "ADDRESS:PORT tcp|udp|icmp", Access::change,
              [&aftr](const Request& request) { return clear_mapping(aftr, request); },
-             "End the one mapping that has this outside port."});
+             "End the one mapping that has this outside port, unless it is static."});
 }
 
 }  // namespace portolan::control

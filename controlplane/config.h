@@ -45,6 +45,14 @@ struct DscpModel {
   friend bool operator==(const DscpModel&, const DscpModel&) = default;
 };
 
+// A static mapping: who has an outside endpoint whether or not there is traffic.
+struct StaticMapping {
+  net::Ipv6Prefix subscriber;  // his B4's address, or his prefix; NAT44: the inside address, IPv4-mapped
+  net::Endpoint inside, outside;
+  net::Protocol protocol{};
+  friend bool operator==(const StaticMapping&, const StaticMapping&) = default;
+};
+
 struct LogTarget {
   enum class Kind : uint8_t { standard_error, syslog, file };
   Kind kind = Kind::standard_error;
@@ -117,6 +125,7 @@ struct Config {
     uint32_t quarantine_s = 120;           // RFC 6888 REQ-8
     uint32_t quarantine_pcp_tcp_s = 7440;  // RFC 6887 §15
     uint32_t quarantine_ports_max = 0;
+    uint32_t hold_after_boot_s = 0;
     std::string deterministic_for;  // the subscribers' prefix, IPv6 or IPv4; empty: nobody's ports are fixed
     uint32_t dynamic_factor = 1;    // RFC 7422 §2
     std::string reserved_ports;
@@ -136,7 +145,9 @@ struct Config {
     uint32_t mapping_sessions_max = 0;
     uint32_t mappings_per_second = 0;
     UnsolicitedSyn unsolicited_syn = UnsolicitedSyn::drop;
+    uint32_t icmp_errors_per_second = 100;
     std::vector<pipeline::PassThrough> pass_through;
+    std::vector<StaticMapping> statics;
   } nat;
 
   struct Pcp {
@@ -162,6 +173,7 @@ struct Config {
     LogTarget target;
     LogEvents events = LogEvents::blocks;
     std::optional<LogTarget> events_target;  // none: log.target
+    bool events_required = false;
     uint32_t high_threshold_percent = 80;
   } log;
 

@@ -8,6 +8,7 @@
 
 #include "controlplane/deterministic_settings.h"
 #include "controlplane/feed_settings.h"
+#include "controlplane/static_settings.h"
 #include "dataplane/net/text.h"
 
 namespace portolan::control {
@@ -44,6 +45,7 @@ class Checker {
     pool();
     ports();
     pass_through();
+    statics();
     lifetimes();
     paths();
     feed();
@@ -88,6 +90,7 @@ class Checker {
   void ports() const;
   void pass_through() const;
   [[nodiscard]] std::optional<std::string> unfit_inside(net::Ipv4 inside) const;
+  void statics() const;
   void lifetimes() const;
   void paths() const;
   void feed() const;
@@ -383,6 +386,18 @@ void Checker::pass_through() const {
   }
 }
 
+void Checker::statics() const {
+  const Name name{"nat", "static-mapping"};
+  if (!good({{"pool", "prefix"}, {"pool", "port-range"}, {"pool", "block-size"}, {"pool", "max-blocks"}}) ||
+      !good({{"pool", "deterministic-for"}, {"pool", "dynamic-factor"}, {"softwire", "subscriber-prefix-length"}}) ||
+      !good({{"nat44", "inside-prefix"}, {"nat44", "subscriber-prefix-length"}, {"softwire", "allowed-prefix"}}) ||
+      !std::has_single_bit(config_.pool.block_ports) || config_.pool.port_range.size() < config_.pool.block_ports)
+    return;
+  check_statics(
+      config_, [&](size_t at) { return origin_.line(row(name), at); },
+      [&](size_t at, std::string text) { fail(name, std::move(text), at); });
+}
+
 void Checker::lifetimes() const {
   const Name min{"pcp", "min-lifetime"};
   const Name max{"pcp", "max-lifetime"};
@@ -412,6 +427,8 @@ void Checker::feed() const {
 }
 
 void Checker::paths() const {
+  if (config_.log.events_required && config_.log.events == LogEvents::off)
+    fail({"log", "events-required"}, "is on while log.events is off; switch one of the two over");
   const auto& socket = config_.cli.socket;
   constexpr size_t path_bytes_max = 107;  // sockaddr_un, less its terminating zero
   if (!socket.starts_with('/') || socket.size() > path_bytes_max)

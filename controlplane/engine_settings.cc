@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "controlplane/deterministic_settings.h"
+#include "controlplane/static_settings.h"
 
 namespace portolan::control {
 
@@ -42,6 +43,8 @@ nat::Policy policy_of(const Config& config) {
       static_cast<uint8_t>(config.pool.blocks_max), nat.subscriber_mappings_max, nat.subscriber_sessions_max,
       nat.subscriber_inbound_sessions_max,          nat.mapping_sessions_max,    nat.mappings_per_second};
   policy.filtering = nat.filtering;
+  policy.hold_after_boot_s = config.pool.hold_after_boot_s;
+  policy.records_required = config.log.events_required;
   policy.quarantine_ports_max = share(config.pool.quarantine_ports_max, config.dataplane.workers);
   policy.b4_change_interval_s = config.softwire.b4_change_interval_s;
   const auto deterministic = deterministic_of(config);
@@ -53,6 +56,7 @@ nat::Policy policy_of(const Config& config) {
                    static_cast<uint16_t>(config.pool.block_ports),
                    config.dataplane.workers,
                    config.softwire.subscriber_prefix_length};
+  policy.statics = static_mappings_of(config);
   if (!config.pool.draining.empty()) policy.pool = policy.pool.successor(config.pool.prefixes, config.pool.draining);
   return policy;
 }
@@ -107,6 +111,7 @@ pipeline::Snapshot snapshot_of(const Config& config, const Macs& macs) {
   snapshot.internet.icmp_errors = config.internet.icmp_errors;
   snapshot.softwire.icmp_errors = config.softwire.icmp_errors;
   snapshot.inside.icmp_errors = config.nat44.icmp_errors;
+  snapshot.icmp_errors_per_second = config.nat.icmp_errors_per_second;
   snapshot.pool_answers_echo = config.pool.answer_echo;
   snapshot.internet.remark_dscp = config.internet.remark_dscp;
   snapshot.softwire.df_policy =

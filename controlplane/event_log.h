@@ -42,6 +42,7 @@ class EventLog {
 
   [[nodiscard]] uint64_t written() const { return written_; }
   [[nodiscard]] uint64_t lost() const { return lost_; }
+  [[nodiscard]] bool has_room_for(size_t records) const { return waiting_.size() + records <= waiting_max; }
   [[nodiscard]] size_t waiting() const { return waiting_.size(); }
   [[nodiscard]] bool down() const { return down_; }
 

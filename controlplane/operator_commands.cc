@@ -34,6 +34,7 @@ Reply show_status(const Aftr& aftr, const Request& request) {
   const EventLog* events = aftr.watch().event_log();
   const auto& softwires = aftr.config().softwire.aftr_addresses;
   uint64_t live = 0, held = 0, sessions = 0, subscribers = 0, blocks = 0, blocks_free = 0, dropped = 0, received = 0;
+  uint64_t statics_waiting = 0;
   for (const auto& shard : aftr.shards()) {
     live += shard->mappings_live();
     held += shard->mappings_held();
@@ -41,6 +42,7 @@ Reply show_status(const Aftr& aftr, const Request& request) {
     subscribers += shard->subscribers_live();
     blocks += shard->blocks_total();
     blocks_free += shard->blocks_free();
+    statics_waiting += shard->counters().statics_waiting.read();
   }
   for (unsigned worker = 0; worker < aftr.dataplane().workers(); ++worker) {
     const auto& counters = aftr.dataplane().counters(worker);
@@ -58,6 +60,8 @@ Reply show_status(const Aftr& aftr, const Request& request) {
                                 {"mappings_in_quarantine", held},
                                 {"sessions", sessions},
                                 {"sessions_max", uint64_t{aftr.config().dataplane.sessions_max}},
+                                {"static_mappings", uint64_t{aftr.config().nat.statics.size()}},
+                                {"static_mappings_waiting", statics_waiting},
                                 {"subscribers", subscribers},
                                 {"port_blocks", blocks},
                                 {"port_blocks_free", blocks_free},
@@ -185,7 +189,7 @@ Reply show_mappings(const Aftr& aftr, const Request& request) {
                life_text(mapping),
                std::string(state_text(mapping)),
                no_remote ? Cell{} : Cell{to_text(mapping.first_remote)},
-               std::max<int64_t>(ends_in, 0)};
+               mapping.is_static() ? Cell{} : Cell{std::max<int64_t>(ends_in, 0)}};
         return true;
       }));
 }
@@ -245,7 +249,7 @@ Reply show_interfaces(const Aftr& aftr, const Request& request) {
     rows.push_back({std::string(to_text(side)), info.device, info.driver, to_text(info.mac),
                     link.vlan == 0 ? Cell{} : Cell{uint64_t{link.vlan}}, uint64_t{link.mtu_bytes},
                     std::string(info.link_up ? "up" : "down"), info.received, info.sent, info.missed + info.no_buffer,
-                    info.receive_errors + info.transmit_errors});
+                    info.receive_errors + info.transmit_errors, uint64_t{info.receive_queues}, info.spread});
   }
   return table_reply(request,
                      {{"side"},
@@ -258,7 +262,9 @@ Reply show_interfaces(const Aftr& aftr, const Request& request) {
                       {"received", true},
                       {"sent", true},
                       {"missed", true},
-                      {"errors", true}},
+                      {"errors", true},
+                      {"queues", true},
+                      {"spread"}},
                      std::move(rows));
 }
 

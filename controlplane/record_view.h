@@ -14,6 +14,7 @@ namespace portolan::control {
 inline std::string life_text(const nat::Mapping& mapping) {
   using nat::Mapping;
   if (mapping.has(Mapping::held)) return "held";
+  if (mapping.is_static()) return "static";
   if (!mapping.has(Mapping::explicit_life)) return "implicit";
   return mapping.has(Mapping::implicit_life) ? "explicit+traffic" : "explicit";
 }

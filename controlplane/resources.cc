@@ -86,7 +86,9 @@ std::vector<ResourceReading> read_resources(const Shards& shards, const io::Data
   readings.push_back({"transmit queues", 0, 0, refusals({Verdict::transmit_full})});
   readings.push_back({"packet buffers", 0, 0, refusals({Verdict::no_buffer})});
   readings.push_back({"PCP mappings", pcp.size(), pcp.settings().mappings_max, pcp.counters()[pcp::Event::table_full]});
-  if (events != nullptr) readings.push_back({"event log", events->waiting(), EventLog::waiting_max, events->lost()});
+  if (events != nullptr)
+    readings.push_back(
+        {"event log", events->waiting(), EventLog::waiting_max, events->lost() + refusals({Verdict::record_refused})});
   return readings;
 }
 

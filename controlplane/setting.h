@@ -22,7 +22,7 @@ using Field =
     std::variant<uint32_t*, bool*, std::string*, net::Ipv4*, net::Ipv6*, net::Ipv4Prefix*, net::Ipv6Prefix*, PortRange*,
                  MssClamp*, OptionalOctet*, DscpModel*, DfPolicy*, UnsolicitedSyn*, Filtering*, LogLevel*, LogTarget*,
                  LogEvents*, std::optional<LogTarget>*, std::vector<net::Ipv6>*, std::vector<net::Ipv4Prefix>*,
-                 std::vector<net::Ipv6Prefix>*, std::vector<pipeline::PassThrough>*>;
+                 std::vector<net::Ipv6Prefix>*, std::vector<pipeline::PassThrough>*, std::vector<StaticMapping>*>;
 
 struct Setting {
   std::string_view section, key, help;

@@ -64,12 +64,13 @@ void add_packet_counters(CounterRows& rows, const Aftr& aftr) {
   rows.add("syns_released", "held connection attempts to be answered", &Counters::syns_released);
   rows.add("injected", "sent by the router itself", &Counters::injected);
   rows.add("handed_out", "to another worker", &Counters::handed_out);
+  rows.add("misplaced", "of those, not where the device's hash (RSS) should have put them", &Counters::misplaced);
   rows.add("handed_in", "taken from another worker", &Counters::handed_in);
   for (size_t i = 0; i < pipeline::punt_count; ++i)
     rows.add("punt_" + std::string(pipeline::punt_texts[i].name), pipeline::punt_texts[i].help,
              [i](const Counters& counters) -> const nat::Counter& { return counters.punted[i]; });
   for (const auto verdict : {nat::Verdict::over_quota, nat::Verdict::pool_exhausted, nat::Verdict::table_full,
-                             nat::Verdict::subscribers_full}) {
+                             nat::Verdict::subscribers_full, nat::Verdict::record_refused, nat::Verdict::boot_hold}) {
     const auto at = static_cast<size_t>(verdict);
     rows.add("refused_" + std::string(nat::verdict_texts[at].name), nat::verdict_texts[at].help,
              of_verdict(&Counters::punted_for, at));

@@ -30,10 +30,11 @@ net::Result<Shards, std::string> open_in(const Config& config, const std::string
     return tl::unexpected(dir + ": cannot be made: " + error.message() +
                           "; set dataplane.state-dir to a folder that can");
   fs::permissions(dir, fs::perms::owner_all, error);  // mappings are personal data
+  const nat::Policy policy = policy_of(config);
   const nat::SlabSet files{dir, config.dataplane.workers,
                            static_cast<uint8_t>(config.softwire.subscriber_prefix_length),
-                           static_cast<uint8_t>(config.nat44.subscriber_prefix_length)};
-  const auto pool = files.prepare(policy_of(config).pool, say);
+                           static_cast<uint8_t>(config.nat44.subscriber_prefix_length), policy.statics.rows()};
+  const auto pool = files.prepare(policy.pool, say);
   if (!pool) return tl::unexpected(pool.error());
   Shards shards;
   for (unsigned worker = 0; worker < config.dataplane.workers; ++worker) {

@@ -329,6 +329,44 @@ Problem parse(const Setting& setting, std::string_view text, pipeline::PassThrou
   return std::nullopt;
 }
 
+// -- static mappings --
+
+std::string show(const Setting& /*setting*/, const StaticMapping& value) {
+  const auto& [address, length] = value.subscriber;
+  const bool plain = net::is_mapped(address);
+  return (plain ? "" : (length == 128 ? net::to_text(address) : net::to_text(value.subscriber)) + ' ') +
+         net::to_text(value.inside) + ' ' + net::to_text(value.outside) + ' ' + net::to_text(value.protocol);
+}
+std::string accepts(const Setting& /*setting*/, const StaticMapping& /*type*/) {
+  return "[B4-ADDRESS|PREFIX] INSIDE-ADDRESS:PORT OUTSIDE-ADDRESS:PORT tcp|udp";
+}
+Problem parse(const Setting& setting, std::string_view text, StaticMapping& out) {
+  const auto fail = [&](std::string_view why) {
+    return quoted(text) + std::string(why) + "; give " + accepts(setting, out);
+  };
+  auto words = words_of(text);
+  if (words.size() != 3 && words.size() != 4) return fail(" is neither three words (NAT44) nor four");
+  StaticMapping row;
+  const bool plain = words.size() == 3;
+  if (!plain) {
+    const auto b4 = net::parse_ipv6(words[0]);
+    const auto prefix = net::parse_ipv6_prefix(words[0]);
+    if (!b4 && !prefix) return fail(": \"" + std::string(words[0]) + "\" is no IPv6 address or prefix");
+    row.subscriber = b4 ? net::Ipv6Prefix{*b4, 128} : *prefix;
+    words.erase(words.begin());
+  }
+  const auto inside = net::parse_endpoint(words[0]), outside = net::parse_endpoint(words[1]);
+  const auto protocol = read_protocol(words[2]);
+  if (!inside || inside->port == net::Port{}) return fail(": \"" + std::string(words[0]) + "\" is no endpoint");
+  if (!outside || outside->port == net::Port{}) return fail(": \"" + std::string(words[1]) + "\" is no endpoint");
+  if (protocol != net::Protocol::tcp && protocol != net::Protocol::udp)
+    return fail(": \"" + std::string(words[2]) + "\" is neither tcp nor udp");
+  if (plain) row.subscriber = {net::mapped(inside->address), 128};
+  row.inside = *inside, row.outside = *outside, row.protocol = *protocol;
+  out = row;
+  return std::nullopt;
+}
+
 // -- lists --
 
 template <class T>

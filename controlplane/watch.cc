@@ -68,6 +68,8 @@ size_t Watch::drain(const Shards& shards, uint32_t shard_now_s, uint64_t now_ms)
   const auto now = std::chrono::system_clock::now();
   size_t done = 0;
   for (size_t worker = 0; worker < shards.size(); ++worker) {
+    // Left with the shards, whose rings fill up then, so that they know when to refuse.
+    if (config_->log.events_required && events_ && !events_->has_room_for(events_per_drain)) break;
     const size_t count = shards[worker]->take_events(events);
     for (const auto& event : std::span(events).first(count)) {
       // Events come within a round; only what waited longer is dated back, by the shard's whole seconds.
@@ -83,6 +85,10 @@ size_t Watch::drain(const Shards& shards, uint32_t shard_now_s, uint64_t now_ms)
 void Watch::take(const nat::Event& event, unsigned worker, EventLog::Time time) {
   if (event.kind == nat::Event::Kind::audit_fault && faults_.size() < faults_max)
     faults_.push_back(fault_text(event, worker));
+  const std::string name = net::to_text(net::Endpoint{event.address, event.first}) + ' ' + net::to_text(event.protocol);
+  if (event.kind == nat::Event::Kind::static_waits)
+    warn("static mapping " + name + " waits: " + std::string(nat::to_text(nat::StaticObstacle(event.fault))));
+  if (event.kind == nat::Event::Kind::static_made) say("static mapping " + name + ", which waited, is there now");
   if (!events_) return;
   const unsigned prefix_length = config_->softwire.subscriber_prefix_length;
   if (const auto record = block_record(event, worker, prefix_length)) events_->add(record->what, record->fields, time);

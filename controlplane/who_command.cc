@@ -37,7 +37,7 @@ Fields fields_of(const Aftr& aftr, const nat::Shard& shard, unsigned worker, con
           {"tcp_state", std::string(state_text(mapping))},
           {"first_remote", no_remote ? Cell{} : Cell{to_text(mapping.first_remote)}},
           {"last_outbound_s_ago", std::max<int64_t>(unused_s, 0)},
-          {"ends_in_s", std::max<int64_t>(ends_in_s, 0)},
+          {"ends_in_s", mapping.is_static() ? Cell{} : Cell{std::max<int64_t>(ends_in_s, 0)}},
           {"worker", uint64_t{worker}}};
 }
 

@@ -19,17 +19,20 @@ std::optional<net::EthernetHeader> ethernet_of(Bytes frame, const Context& conte
   return net::header_at<net::EthernetHeader>(frame.data());
 }
 
+std::array<TokenBucket, pipeline::side_count> error_buckets(const pipeline::Snapshot& snapshot) {
+  const TokenBucket each(snapshot.icmp_errors_per_second, snapshot.icmp_errors_per_second);
+  return {each, each, each};
+}
+
 }  // namespace
 
 Router::Router(const pipeline::Snapshot& snapshot, pipeline::Gateways& gateways, Transmit& transmit, PcpService& pcp,
-               uint64_t now_ms, RouterSettings settings)
+               uint64_t now_ms)
     : snapshot_(&snapshot),
       gateways_(gateways),
       transmit_(transmit),
       pcp_(pcp),
-      error_buckets_{TokenBucket(settings.errors_per_second, settings.errors_burst),
-                     TokenBucket(settings.errors_per_second, settings.errors_burst),
-                     TokenBucket(settings.errors_per_second, settings.errors_burst)},
+      error_buckets_(error_buckets(snapshot)),
       announcements_left_(announcements),
       announce_at_ms_(now_ms) {
   for (const Side side : pipeline::sides)
@@ -48,6 +51,7 @@ void Router::use(const pipeline::Snapshot& snapshot, uint64_t now_ms) {
         neighbor && (gateway_of(was, side) != gateway_of(snapshot, side) ||
                      was.link(side).mac != snapshot.link(side).mac || was.link(side).vlan != snapshot.link(side).vlan))
       neighbor->restart(now_ms);
+  if (was.icmp_errors_per_second != snapshot.icmp_errors_per_second) error_buckets_ = error_buckets(snapshot);
   announcements_left_ = announcements, announce_at_ms_ = now_ms;
 }
 

@@ -62,15 +62,11 @@ struct NeighborRow {  // for `show neighbors`
   unsigned unanswered = 0;  // probes since the last answer
 };
 
-struct RouterSettings {
-  uint32_t errors_per_second = 100, errors_burst = 100;  // ICMP errors a side (RFC 4443 §2.4(f))
-};
-
 class Router {
  public:
   // All references outlive the router; the snapshot until use() replaces it.
   Router(const pipeline::Snapshot& snapshot, pipeline::Gateways& gateways, Transmit& transmit, PcpService& pcp,
-         uint64_t now_ms, RouterSettings settings = {});
+         uint64_t now_ms);
 
   // A new configuration: what changed on a link is announced and resolved anew.
   void use(const pipeline::Snapshot& snapshot, uint64_t now_ms);

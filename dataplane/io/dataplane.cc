@@ -90,6 +90,7 @@ struct Dataplane::State {
   std::unique_ptr<Eal> eal;
   unsigned workers_count = 1;
   uint32_t idle_sleep_us = 0, fragments_max = 0;
+  Log log;
   std::vector<Pool> pools;
   std::atomic<Phase> phase = Phase::running;
   std::vector<std::unique_ptr<WorkerThread>> workers;
@@ -109,6 +110,7 @@ struct Dataplane::State {
   net::Result<void, std::string> make_workers(std::span<nat::Shard* const> shards, const pipeline::Gateways& gateways,
                                               const Clock& clock);
   net::Result<void, std::string> launch();
+  void spread(const nat::Spread& spread);
   void wait_until_quiet();
   void end_workers();
 };
@@ -168,6 +170,7 @@ WorkerSettings Dataplane::State::settings_of(unsigned worker) {
     received[device] = true;
     way.transmit_queue = transmit_queues.queue_of(device, worker);
     way.sender = transmit_queues.sender_for(device, worker);
+    way.is_spread = ports[device]->spreads() && receive_queues.count(device) == workers_count;
     way.takes_injected = transmit_queues.worker_of(device, 0) == worker;
     way.takes_relayed = way.transmit_queue && transmit_queues.count(device) < workers_count;
   }
@@ -184,6 +187,19 @@ net::Result<void, std::string> Dataplane::State::make_workers(std::span<nat::Sha
   }
   for (const auto& worker : workers) worker->connect(workers);
   return {};
+}
+
+// Packets come to the queues of their owners where devices can do that; who watches is told of those that cannot.
+void Dataplane::State::spread(const nat::Spread& spread) {
+  for (size_t at = 0; at < ports.size(); ++at) {
+    std::vector<uint16_t> queue_of_worker;
+    for (unsigned worker = 0; worker < workers_count; ++worker)
+      queue_of_worker.push_back(
+          receive_queues.queue_of(at, worker).value_or(static_cast<uint16_t>(worker % receive_queues.count(at))));
+    ports[at]->spread(spread, queue_of_worker);
+    if (const auto& obstacle = ports[at]->spread_obstacle(); !obstacle.empty() && log)
+      log(ports[at]->info().device + " " + obstacle + ": packets cross rings to the workers they belong to");
+  }
 }
 
 net::Result<void, std::string> Dataplane::State::launch() {
@@ -255,6 +271,7 @@ net::Result<std::unique_ptr<Dataplane>, std::string> Dataplane::open(const Datap
   state->workers_count = state->receive_queues.workers = state->transmit_queues.workers = settings.workers;
   state->idle_sleep_us = settings.idle_sleep_us;
   state->fragments_max = settings.fragments_max;
+  state->log = settings.log;
   for (const auto& port : *plans)
     if (auto opened = state->open_port(port); !opened) return tl::unexpected(std::move(opened.error()));
   if (auto made = state->make_pools(); !made) return tl::unexpected(std::move(made.error()));
@@ -268,6 +285,7 @@ net::Result<void, std::string> Dataplane::run(std::span<nat::Shard* const> shard
   for (const auto& worker : state_->workers) worker->use(snapshot);
   for (size_t at = 0; at < state_->ports.size(); ++at)
     if (auto started = state_->ports[at]->start(*state_->pool_of[at]); !started) return started;
+  state_->spread(snapshot.policy.pool.spread());
   return state_->launch();
 }
 

@@ -18,6 +18,7 @@ struct InterfaceInfo {
   uint32_t speed_mbps = 0;  // 0: unknown
   int numa_node = -1;       // -1: none
   uint16_t receive_queues = 0, transmit_queues = 0;
+  std::string spread;  // which queue its packets come to: "to owners", or why not
   // By the device's own count:
   uint64_t received = 0, received_bytes = 0, sent = 0, sent_bytes = 0;
   uint64_t missed = 0;     // came in while the receive queue was full

@@ -11,8 +11,6 @@ namespace portolan::io {
 
 namespace {
 
-using pipeline::Side;
-
 constexpr uint16_t descriptors = 512;
 constexpr uint16_t data_room_usual_bytes = mtu_max_bytes + 128 + RTE_PKTMBUF_HEADROOM;  // 128: link layer and spare
 constexpr uint16_t data_room_af_xdp_bytes = 3584;  // with the mbuf's own 256 octets within a page, as AF_XDP demands
@@ -22,21 +20,6 @@ rte_eth_dev_info info_of(uint16_t port) {
   rte_eth_dev_info info{};
   rte_eth_dev_info_get(port, &info);
   return info;
-}
-
-// Hashing on what tells the owner, as far as the device can: the B4 from the access side, the subscriber from the
-// inside, the pool address from the internet. Where it can't leave out the other address, or a shared device's sides
-// want different ones, both: the pipeline hands over what went astray.
-uint64_t hash_types(const std::vector<Side>& sides, uint64_t offered) {
-  constexpr uint64_t ipv6 = RTE_ETH_RSS_IPV6 | RTE_ETH_RSS_FRAG_IPV6 | RTE_ETH_RSS_NONFRAG_IPV6_OTHER;
-  constexpr uint64_t ipv4 = RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_FRAG_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_OTHER;
-  constexpr uint64_t one_end = RTE_ETH_RSS_L3_SRC_ONLY | RTE_ETH_RSS_L3_DST_ONLY;
-  uint64_t types = RTE_ETH_RSS_LEVEL_OUTERMOST;
-  for (const Side side : sides)
-    types |= (side == Side::access ? ipv6 : ipv4) |
-             (side == Side::internet ? RTE_ETH_RSS_L3_DST_ONLY : RTE_ETH_RSS_L3_SRC_ONLY);
-  if ((types & one_end) == one_end) types &= ~one_end;
-  return types & offered;
 }
 
 // With DPDK's own words, the only place where a driver says why.
@@ -101,8 +84,11 @@ net::Result<void, std::string> Port::configure() {
                                 0));
   rte_eth_conf conf{};
   if (sets_mtu) conf.rxmode.mtu = mtu_bytes;
-  if (receive_queues_ > 1) conf.rx_adv_conf.rss_conf.rss_hf = hash_types(plan_.sides, info.flow_type_rss_offloads);
-  if (conf.rx_adv_conf.rss_conf.rss_hf != 0) conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+  if (receive_queues_ > 1) conf.rx_adv_conf.rss_conf.rss_hf = hash_types();
+  if (conf.rx_adv_conf.rss_conf.rss_hf != 0) {
+    conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+    conf.rxmode.offloads |= info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_RSS_HASH;  // so that it can be compared with ours
+  }
   if (const int status = rte_eth_dev_configure(id_, receive_queues_, transmit_queues_, &conf); status != 0)
     return tl::unexpected(error("refuses " + std::to_string(receive_queues_) + " receive and " +
                                     std::to_string(transmit_queues_) + " transmit queues",
@@ -189,6 +175,7 @@ InterfaceInfo Port::info() const {
   info.speed_mbps = link.link_speed == RTE_ETH_SPEED_NUM_UNKNOWN ? 0 : link.link_speed;
   info.numa_node = socket();
   info.receive_queues = receive_queues_;
+  info.spread = spread_text();
   info.transmit_queues = transmit_queues_;
   info.received = stats.ipackets;
   info.received_bytes = stats.ibytes;

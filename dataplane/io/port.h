@@ -9,6 +9,7 @@
 
 #include "dataplane/io/device.h"
 #include "dataplane/io/interface.h"
+#include "dataplane/nat/spread.h"
 #include "dataplane/net/result.h"
 #include "dataplane/net/types.h"
 #include "dataplane/pipeline/packet.h"
@@ -34,6 +35,12 @@ class Port {
   // Queues, MTU, receive filters; frames come in buffers of `pool`. Then packets flow.
   net::Result<void, std::string> start(rte_mempool& pool);
   void stop();
+  // Of a started device with several queues: packets come to the queues of their owners from now on, if it can do that.
+  void spread(const nat::Spread& spread, const std::vector<uint16_t>& queue_of_worker);
+  [[nodiscard]] bool spreads() const;  // it can, as far as it says of itself
+  [[nodiscard]] const std::string& spread_obstacle() const {
+    return spread_obstacle_;
+  }  // why it does not; empty: it does
 
   [[nodiscard]] uint16_t id() const { return id_; }
   [[nodiscard]] uint16_t receive_queues() const { return receive_queues_; }
@@ -49,6 +56,10 @@ class Port {
   net::Result<void, std::string> configure();
   net::Result<void, std::string> set_mtu();
   net::Result<void, std::string> set_up_queues(rte_mempool& pool);
+  [[nodiscard]] uint64_t hash_types() const;
+  [[nodiscard]] std::string find_spread_obstacle() const;
+  [[nodiscard]] std::string program(const nat::Spread& spread, const std::vector<uint16_t>& queue_of_worker) const;
+  [[nodiscard]] std::string spread_text() const;
   [[nodiscard]] std::string error(const std::string& what, int code) const;
   [[nodiscard]] uint16_t device_mtu_bytes() const;
 
@@ -57,6 +68,7 @@ class Port {
   uint16_t receive_queues_ = 1, transmit_queues_ = 1;
   uint16_t receive_descriptors_ = 0, transmit_descriptors_ = 0;
   bool started_ = false;
+  std::string spread_obstacle_;
 };
 
 }  // namespace portolan::io

@@ -224,7 +224,26 @@ void WorkerThread::carry_out_punt(Packet& packet) {
   pipeline::account(worker_.counters(), packet);
 }
 
+// The device was told who owns what, and did otherwise. What crosses for any other reason (a block's owner, a pinned
+// subscriber) has the right hash and came to the right queue.
+bool WorkerThread::is_misplaced(const Packet& packet) const {
+  const auto& context = packet.context;
+  const rte_mbuf& frame = *frame_of(packet);
+  if (!way(context.side).is_spread || context.hairpin || context.port_known ||
+      (frame.ol_flags & RTE_MBUF_F_RX_RSS_HASH) == 0)
+    return false;
+  const auto& spread = snapshot_.load(std::memory_order_relaxed)->policy.pool.spread();
+  const uint8_t* at = packet.data + context.outer_offset;
+  const unsigned slot =
+      context.side == Side::access
+          ? spread.slot_of(net::header_at<net::Ipv6Header>(at).source)
+          : spread.slot_of(context.side == Side::inside ? net::header_at<net::Ipv4Header>(at).source
+                                                        : net::header_at<net::Ipv4Header>(at).destination);
+  return frame.hash.rss % nat::Spread::slots_count != slot || spread.worker_of_slot(slot) != settings_.index;
+}
+
 void WorkerThread::carry_out_hand_over(Packet& packet) {
+  if (is_misplaced(packet)) worker_.counters().misplaced.add();
   rte_mbuf& frame = settle(packet);
   context_of(frame) = packet.context;
   hand_overs_[packet.context.target].add(frame);

@@ -37,6 +37,7 @@ struct Way {
   unsigned sender = 0;                                    // the worker that transmits what this one sends
   bool takes_injected = false;                            // its transmit queue carries the control thread's frames
   bool takes_relayed = false;                             // and those of workers without one
+  bool is_spread = false;                                 // its device deals packets to their owners by itself
 };
 
 struct WorkerSettings {
@@ -100,6 +101,7 @@ class WorkerThread {
   void carry_out_send(pipeline::Packet& packet);
   void carry_out_punt(pipeline::Packet& packet);
   void carry_out_hand_over(pipeline::Packet& packet);
+  [[nodiscard]] bool is_misplaced(const pipeline::Packet& packet) const;
   void pass_on();
   void transmit(pipeline::Side side, std::span<rte_mbuf*> frames);
   void drop(std::span<rte_mbuf*> frames, nat::Verdict verdict);

@@ -40,18 +40,20 @@ struct FilterList {
 
 struct Command {
   enum class Verb : uint8_t {
-    open_explicit,  // key, b4, suggested, exact, lifetime_s, pinned_s, let_in: make or renew a mapping (RFC 6887 §11.3)
+    open_explicit,  // key, b4, suggested, exact, lifetime_s, pinned_s, let_in, reclaim: make or renew a mapping (RFC
+                    // 6887 §11.3)
     open_outbound,  // the same, and remote: as if the inside had sent him a packet; lives lifetime_s at least (§12.3)
     end_explicit,   // key, pinned_s, let_in: its explicit life ends; implicit traffic may keep it alive (§15)
     unpin,          // key, pinned_s, let_in: what else than explicit life keeps it, and whom it lets in, from now on
-    end_mapping,    // key: ends now, whatever it is
-    clear_subscriber,  // key.subscriber: all of his mappings end now (RFC 7785 §4(6))
+    end_mapping,    // key: ends now, unless it is static
+    clear_subscriber,  // key.subscriber: all of his mappings but static ones end now (RFC 7785 §4(6))
     tell_address,      // key.subscriber: which outside address new mappings of his get
     audit,             // begins an audit, unless one is under way; ShardCounters::audits_done says when it is over
   };
   uint64_t ticket = 0;
   Verb verb{};
   bool exact = false;    // suggested or nothing (PREFER_FAILURE)
+  bool reclaim = false;  // the suggested port, if it rests and was this inside endpoint's, is his again (RFC 6887 §15)
   uint8_t softwire = 0;  // open_explicit: which of our AFTR addresses the B4 is reached from
   OutboundKey key;
   net::Ipv6 b4;
@@ -68,13 +70,17 @@ constexpr bool fits(net::Endpoint outside, net::Endpoint suggested) {
          (suggested.port == net::Port{} || suggested.port == outside.port);
 }
 
+inline constexpr uint32_t static_lifetime_s = ~uint32_t{0};  // RFC 6887 §11.3
+
 struct CommandResult {
   enum class Status : uint8_t { done, table_full, pool_exhausted, over_quota, not_available, not_explicit, unknown };
   uint64_t ticket = 0;
   Status status{};
-  net::Endpoint outside;    // open_*: done; tell_address
-  uint32_t lifetime_s = 0;  // open_*: how long it lives at least; end_explicit: what keeps it yet, 0 = gone
-  uint32_t ended = 0;       // mappings ended
+  net::Endpoint outside;  // open_*: done; tell_address
+  // open_*: how long it lives at least, static_lifetime_s if it is static; end_explicit: what keeps it yet, 0 = gone
+  uint32_t lifetime_s = 0;
+  uint32_t ended = 0;  // mappings ended
+  uint32_t kept = 0;   // static ones that were not
 };
 
 }  // namespace portolan::nat

@@ -22,10 +22,12 @@ struct Event {
     b4_moved,         // subscriber, b4
     b4_conflict,      // subscriber, b4: refused, for another is served (RFC 7785 §5); once a minute at most
     audit_fault,      // fault, record; address, ports and protocol of the record if it has them
+    static_waits,     // subscriber, address, ports, protocol; fault: why it is not there yet (StaticObstacle)
+    static_made,      // the same of one that waited
   };
   Kind kind{};
   net::Protocol protocol{};
-  uint16_t fault = 0;    // AuditFault
+  uint16_t fault = 0;    // AuditFault, StaticObstacle
   uint32_t time_s = 0;   // of the shard's clock
   net::Ipv6 subscriber;  // masked prefix
   net::Ipv6 b4;
@@ -48,6 +50,10 @@ class TellRing {
     items_[tail % capacity] = item;
     tail_.store(tail + 1, std::memory_order_release);
     return true;
+  }
+  // Producer: half of it is left for what cannot be refused.
+  [[nodiscard]] bool has_room() const {
+    return tail_.load(std::memory_order_relaxed) - head_.load(std::memory_order_acquire) < capacity / 2;
   }
   // Consumer: how many came out.
   size_t take(std::span<Item> room) {

@@ -26,7 +26,7 @@ enum class TcpState : uint8_t {  // RFC 7857 Fig. 1, of the connection with the 
 struct alignas(64) Mapping {
   // Flags. A record with none of in_use and held is free.
   static constexpr uint8_t in_use = 1;
-  static constexpr uint8_t explicit_life = 2;  // a MAP of PCP: open to the outside until `expiry_s`
+  static constexpr uint8_t explicit_life = 2;  // a MAP of PCP, or static: open to the outside until `expiry_s`
   static constexpr uint8_t implicit_life = 4;  // outbound traffic was seen: lives its idle time
   static constexpr uint8_t held = 8;           // ended; the port rests until `expiry` (RFC 6888 REQ-8)
   static constexpr uint8_t many_remotes = 16;  // they are in the session table; first_remote and tcp_state are unused
@@ -52,7 +52,10 @@ struct alignas(64) Mapping {
   net::Endpoint first_remote;
   uint16_t version = 0;  // odd while being written; readers in other threads retry
 
+  static constexpr uint32_t never_s = ~uint32_t{0};  // the expiry of a static mapping, whose explicit life has no end
+
   [[nodiscard]] bool has(uint8_t flag) const { return (flags & flag) != 0; }
+  [[nodiscard]] bool is_static() const { return has(explicit_life) && expiry_s == never_s; }
   [[nodiscard]] net::Endpoint inside() const { return {inside_address, inside_port}; }
   [[nodiscard]] net::Endpoint outside() const { return {outside_address, outside_port}; }
 

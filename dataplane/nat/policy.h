@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "dataplane/nat/pool.h"
+#include "dataplane/nat/static_mapping.h"
 
 namespace portolan::nat {
 
@@ -43,7 +44,10 @@ struct Policy {
   Filtering filtering = Filtering::endpoint_independent;
   uint32_t quarantine_ports_max = 0;     // of this shard at rest at once, later ones are free at once; 0: all
   uint32_t b4_change_interval_s = 1800;  // RFC 7785 §4(3)
+  uint32_t hold_after_boot_s = 0;        // no implicit mapping before the machine is up so long (RFC 6888 REQ-8)
+  bool records_required = false;         // no block is given while there is no room to tell of it (RFC 6888 REQ-12)
   Pool pool;
+  StaticMappings statics;
 
   // Every remote of a mapping must be known, not only those of TCP connections.
   [[nodiscard]] bool knows_remotes() const {

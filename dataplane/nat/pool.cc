@@ -106,6 +106,7 @@ std::vector<Pool::Span> Pool::index(bool removed_too) const {
 
 Pool Pool::with(Pins pins, std::span<const BlockClaim> claims) const {
   Pool next = *this;
+  if (!pins.empty() && pins_) pins.insert(pins_->begin(), pins_->end());
   if (!pins.empty()) next.pins_ = std::make_shared<const Pins>(std::move(pins));
   for (const auto& [number, block, worker] : claims)
     if (shared_) next.block_owners_[size_t{number} * layout_.blocks() + block] = worker;

@@ -55,7 +55,8 @@ class Pool {
   // configured are `removed`, new ones are numbered after the others.
   [[nodiscard]] Pool successor(const std::vector<net::Ipv4Prefix>& prefixes,
                                const std::vector<net::Ipv4Prefix>& draining) const;
-  // The same pool where what is in use already keeps its worker. Before any worker runs.
+  // The same pool where what is in use already keeps its worker. Pins come before those it has; claims only before any
+  // worker runs.
   [[nodiscard]] Pool with(Pins pins, std::span<const BlockClaim> claims) const;
 
   friend bool operator==(const Pool&, const Pool&) = default;

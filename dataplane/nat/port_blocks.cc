@@ -74,7 +74,7 @@ uint32_t PortBlocks::take_block(uint32_t local_address, uint32_t owner) {
   const uint32_t start = random_.below(blocks);  // unpredictable (RFC 7768 §5)
   for (uint32_t i = 0; i < blocks; ++i) {
     const uint32_t offset = start + i < blocks ? start + i : start + i - blocks;
-    if (take_this_block(first + offset, owner)) return first + offset;
+    if (!is_claimed(first + offset) && take_this_block(first + offset, owner)) return first + offset;
   }
   return no_block;
 }
@@ -82,18 +82,27 @@ uint32_t PortBlocks::take_block(uint32_t local_address, uint32_t owner) {
 bool PortBlocks::take_this_block(uint32_t block, uint32_t owner) {
   if (blocks_[block].owner != no_owner) return false;
   blocks_[block].owner = owner;
-  if (is_fixed(block)) return true;
-  free_.set(free_.read() - 1);
-  --addresses_[local_address_of(block)].free;
-  list(local_address_of(block));
+  if (!is_claimed(block)) count_free(block, false);
   return true;
 }
 
 void PortBlocks::release_block(uint32_t block) {
   blocks_[block].owner = no_owner;
+  if (!is_claimed(block)) count_free(block, true);
+}
+
+void PortBlocks::claim(uint32_t block, bool claimed) {
+  if (is_claimed(block) == claimed) return;
+  blocks_[block].claimed = claimed ? 1 : 0;
+  if (blocks_[block].owner == no_owner) count_free(block, !claimed);
+}
+
+// The block became free, or is free no more.
+void PortBlocks::count_free(uint32_t block, bool is_free) {
   if (is_fixed(block)) return;
-  free_.add();
-  ++addresses_[local_address_of(block)].free;
+  uint32_t& free = addresses_[local_address_of(block)].free;
+  is_free ? ++free : --free;
+  free_.set(free_.read() + (is_free ? 1 : uint64_t(-1)));
   list(local_address_of(block));
 }
 

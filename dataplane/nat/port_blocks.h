@@ -90,6 +90,9 @@ class PortBlocks {
   uint32_t take_block(uint32_t local_address, uint32_t owner);
   // This very block; false if somebody has it.
   bool take_this_block(uint32_t block, uint32_t owner);
+  // Whether the block is kept for a static mapping: then it counts as given, and take_block() passes it over.
+  void claim(uint32_t block, bool claimed);
+  [[nodiscard]] bool is_claimed(uint32_t block) const { return blocks_[block].claimed != 0; }
   // Gives an empty block back.
   void release_block(uint32_t block);
   [[nodiscard]] bool empty(uint32_t block) const { return blocks_[block].used == 0; }
@@ -129,7 +132,7 @@ class PortBlocks {
     uint32_t owner;
     uint32_t used;                                 // ports leased, all protocols
     std::array<uint16_t, protocol_rows> row_used;  // leased
-    uint16_t zero;
+    uint16_t claimed;                              // 0 or 1
     uint32_t last_lease_s;
   };
   struct Address {
@@ -153,6 +156,7 @@ class PortBlocks {
   }
   void mark(uint32_t block, uint32_t row, net::Port port);
   void list(uint32_t local_address);
+  void count_free(uint32_t block, bool is_free);
 
   PortLayout layout_;
   std::vector<Address> addresses_;

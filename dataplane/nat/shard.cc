@@ -52,16 +52,24 @@ Shard::Shard(ShardSettings settings, Slab slab, SessionSlab sessions, uint32_t n
       prefix_masks_{mask_words(prefix_length(false)), mask_words(prefix_length(true))},
       random_(settings_.seed) {
   adopt_addresses(policy().pool);
+  claim_blocks(policy(), true);
   restore(now_s);
+  settle_statics(now_s, ~uint32_t{0});  // before the first packet
+  statics_ = {};                        // and once more, to tell of what waits
 }
 
 void Shard::use(const Policy& policy) {
   const Policy& before = this->policy();
-  const bool same = policy.timeouts == before.timeouts && policy.pool.generation() == before.pool.generation();
+  const bool same = policy.timeouts == before.timeouts && policy.pool.generation() == before.pool.generation() &&
+                    policy.statics == before.statics;
+  if (!same) claim_blocks(before, false);
   policy_.store(&policy, std::memory_order_release);
   if (same) return;
   adopt_addresses(policy.pool);
+  claim_blocks(policy, true);
   sweep_at_ = 1;
+  statics_ = {};
+  counters_.statics_waiting.set(0);
 }
 
 // Addresses that are new get their blocks; which of them new subscribers may have is settled anew.
@@ -118,6 +126,8 @@ net::Result<MappingIndex, Verdict> Shard::make(const OutboundKey& key, uint32_t 
   const auto row = protocol_row(key.protocol);
   if (!row) return tl::unexpected(Verdict::protocol_unsupported);
   if (live_.read() >= settings_.mappings_max) return tl::unexpected(Verdict::table_full);
+  if (now_s < policy().hold_after_boot_s && wanted.life == Mapping::implicit_life)
+    return tl::unexpected(Verdict::boot_hold);
   const auto subscriber = subscriber_for(key.subscriber, wanted.suggested.address);
   if (!subscriber) return tl::unexpected(subscriber.error());
   const auto lease = take_lease(*subscriber, *row, wanted);
@@ -264,6 +274,7 @@ net::Result<PortBlocks::Lease, Verdict> Shard::take_any_port(uint32_t index, uin
   if (const uint32_t block = choose_block(subscriber, row); block != PortBlocks::no_block)
     return PortBlocks::Lease{local, *blocks_.take_port(block, row, now_s_)};
   if (blocks_here(subscriber) >= policy().limits.blocks_per_subscriber_max) return tl::unexpected(Verdict::over_quota);
+  if (!may_tell_of_block()) return tl::unexpected(Verdict::record_refused);
   const uint32_t block = blocks_.take_block(local, index);  // paired: his address or none (RFC 7857 §4)
   if (!give_block(index, block)) return tl::unexpected(Verdict::pool_exhausted);
   const auto port = blocks_.take_port(block, row, now_s_);
@@ -325,8 +336,10 @@ net::Result<PortBlocks::Lease, Verdict> Shard::take_suggested_port(uint32_t inde
       !fits({address_of_local(local), suggested.port}, suggested))
     return tl::unexpected(Verdict::not_ours);
   own_range(index);
-  if (blocks_.owner(block) == PortBlocks::no_owner && !blocks_.is_fixed(block) &&
-      blocks_here(subscriber) < policy().limits.blocks_per_subscriber_max && blocks_.take_this_block(block, index))
+  const bool is_free = blocks_.owner(block) == PortBlocks::no_owner && !blocks_.is_fixed(block);
+  if (is_free && !may_tell_of_block()) return tl::unexpected(Verdict::record_refused);
+  if (is_free && !blocks_.is_claimed(block) && blocks_here(subscriber) < policy().limits.blocks_per_subscriber_max &&
+      blocks_.take_this_block(block, index))
     give_block(index, block);
   if (blocks_.owner(block) != index || !blocks_.take_this_port(block, row, suggested.port))
     return tl::unexpected(Verdict::not_ours);

@@ -51,6 +51,7 @@ struct ShardCounters {
   Counter opened, opened_explicit, ended, expired, restored, dropped_at_restore;
   Counter swept, sweeps_done;                        // ended because a new policy no longer allows them; passes ended
   Counter audits_done, audit_checked, audit_faults;  // the latter two: of the audit under way, or else the last
+  Counter statics_waiting;                           // static mappings that cannot be made yet
 };
 
 class Shard {
@@ -169,6 +170,7 @@ class Shard {
   net::Result<PortBlocks::Lease, Verdict> take_suggested_port(uint32_t subscriber, uint32_t row,
                                                               net::Endpoint suggested);
   bool give_block(uint32_t subscriber, uint32_t block);
+  [[nodiscard]] bool may_tell_of_block() const { return !policy().records_required || events_.has_room(); }
   void tell_of_block(Event::Kind kind, const net::Ipv6& subscriber, uint32_t block);
   void release(const Mapping& mapping);  // its port, and what is empty because of that
   [[nodiscard]] std::optional<PortBlocks::Lease> lease_of(const Mapping& mapping) const;
@@ -180,6 +182,21 @@ class Shard {
   void adopt_addresses(const Pool& pool);
   uint32_t sweep(uint32_t now_s, uint32_t budget);
   uint32_t audit_slice(uint32_t budget);
+
+  // shard_static.cc
+  void claim_blocks(const Policy& policy, bool claimed);
+  uint32_t settle_statics(uint32_t now_s, uint32_t budget);
+  StaticObstacle settle(const StaticMapping& row, MappingIndex known, uint32_t now_s);
+  StaticObstacle make_static(const StaticMapping& row, const PortBlocks::Lease& lease, uint32_t protocol,
+                             MappingIndex known, uint32_t now_s);
+  Mapping record_of(const StaticMapping& row, uint32_t subscriber);
+  void pair(uint32_t subscriber, uint32_t local_address);
+  bool revive(MappingIndex index, const Wanted& wanted, uint32_t now_s);
+  void forget_held(MappingIndex index);
+  [[nodiscard]] bool is_static_no_more(const Mapping& mapping) const;
+  void tell_of_static(const StaticMapping& row, StaticObstacle obstacle);
+  [[nodiscard]] std::optional<PortBlocks::Lease> lease_of(const StaticMapping& row) const;
+
   template <class Report>
   void audit_record(MappingIndex index, Report report) const;
   template <class Report>
@@ -197,7 +214,8 @@ class Shard {
   CommandResult open_outbound(const Command& command, uint32_t now_s);
   CommandResult end_explicit(const Command& command, uint32_t now_s);
   CommandResult unpin(const Command& command, uint32_t now_s);
-  uint32_t clear_subscriber(const net::Ipv6& prefix, uint32_t now_s);
+  CommandResult clear_subscriber(const Command& command, uint32_t now_s);
+  MappingIndex reclaim(const Command& command, const Wanted& wanted, uint32_t now_s);
   [[nodiscard]] OutboundKey key_of(const Mapping& mapping) const;
   [[nodiscard]] unsigned prefix_length(bool plain) const {
     return plain ? 96U + settings_.plain_prefix_length : settings_.subscriber_prefix_length;
@@ -282,6 +300,11 @@ class Shard {
   TellRing<MappingIndex> explicit_changes_;  // apart from events_: a thousand at once may not cost a record
   Random random_;
   MappingIndex sweep_at_ = 0;  // 0: nothing to sweep
+  struct {
+    size_t at = 0;  // the row the pass has come to
+    uint32_t waiting = 0, ended_s = 0;
+    bool first_pass = true;
+  } statics_;
   struct {
     enum class Phase : uint8_t { none, records, blocks, index } phase{};
     size_t at = 0;

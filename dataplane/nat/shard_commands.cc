@@ -51,13 +51,12 @@ CommandResult Shard::execute(const Command& command, uint32_t now_s) {
       const MappingIndex index = find(command.key, hash_(command.key));
       if (index == null_mapping) return {command.ticket, Status::unknown, {}, 0, 0};
       const net::Endpoint outside = slab_[index].outside();
+      if (slab_[index].is_static()) return {command.ticket, Status::done, outside, 0, 0, 1};
       end(index, now_s);
       return {command.ticket, Status::done, outside, 0, 1};
     }
-    case Command::Verb::clear_subscriber: {
-      if (subscribers_.find(command.key.subscriber) == 0) return {command.ticket, Status::unknown, {}, 0, 0};
-      return {command.ticket, Status::done, {}, 0, clear_subscriber(command.key.subscriber, now_s)};
-    }
+    case Command::Verb::clear_subscriber:
+      return clear_subscriber(command, now_s);
     case Command::Verb::audit:
       if (audit_.phase == decltype(audit_.phase)::none) {
         audit_ = {decltype(audit_.phase)::records, 1};
@@ -81,6 +80,7 @@ CommandResult Shard::open_explicit(const Command& command, uint32_t now_s) {
     if (slab_[known].b4 != command.b4)
       if (const auto refused = move_mapping(known, command.b4, command.softwire))
         return {command.ticket, status_of(*refused), outside, 0, 0};
+    if (slab_[known].is_static()) return {command.ticket, Status::done, outside, static_lifetime_s, 0};
     if (!let_in(known, command.let_in)) return {command.ticket, Status::table_full, outside, 0, 0};
     const uint32_t lifetime_s = std::max(command.lifetime_s, left_s(implicit_due_s(slab_[known]), now_s));
     set_life(known, Mapping::explicit_life, 0, expiry_after(std::max(lifetime_s, command.pinned_s), now_s));
@@ -94,7 +94,8 @@ CommandResult Shard::open_explicit(const Command& command, uint32_t now_s) {
   wanted.suggested = command.suggested;
   wanted.exact = command.exact;
   wanted.expiry_s = expiry_after(std::max(command.lifetime_s, command.pinned_s), now_s);
-  const auto made = make(command.key, hash, wanted, now_s);
+  net::Result<MappingIndex, Verdict> made = reclaim(command, wanted, now_s);
+  if (*made == null_mapping) made = make(command.key, hash, wanted, now_s);
   if (!made) return {command.ticket, status_of(made.error()), {}, 0, 0};
   const net::Endpoint outside = slab_[*made].outside();
   if (!let_in(*made, command.let_in)) {
@@ -131,7 +132,8 @@ CommandResult Shard::open_outbound(const Command& command, uint32_t now_s) {
   if (!is_known)
     if (const auto refused = admit_outbound(index, command.b4, command.softwire, command.remote, tcp_flags, now_s))
       return {command.ticket, status_of(*refused), slab_[index].outside(), 0, 0};
-  const bool keeps_list = slab_[index].has(Mapping::explicit_life) && command.let_in.count == 0;
+  const bool keeps_list =
+      slab_[index].is_static() || (slab_[index].has(Mapping::explicit_life) && command.let_in.count == 0);
   if (!keeps_list && !let_in(index, command.let_in))
     return {command.ticket, Status::table_full, slab_[index].outside(), 0, 0};
   const uint32_t expiry_s = command.lifetime_s == 0 ? 0 : expiry_after(command.lifetime_s, now_s);
@@ -140,12 +142,30 @@ CommandResult Shard::open_outbound(const Command& command, uint32_t now_s) {
   return {command.ticket, Status::done, slab_[index].outside(), left_s(due_s(slab_[index]), now_s), 0};
 }
 
+// The port rests, and was this inside endpoint's: only others are kept from it (RFC 6887 §15). What was before a reboot
+// only its owner asks for again, for nobody else's was it.
+MappingIndex Shard::reclaim(const Command& command, const Wanted& wanted, uint32_t now_s) {
+  now_s_ = now_s;
+  const auto row = protocol_row(command.key.protocol);
+  const auto number = policy().pool.number_of(command.suggested.address);
+  if (!row || !number || policy().pool.owner(*number, command.suggested.port) != settings_.worker) return null_mapping;
+  const MappingIndex there = inbound_slot(policy().pool.local_of(*number), *row, command.suggested.port);
+  if (there == null_mapping || is_live(there) || key_of(slab_[there]) != command.key) return null_mapping;
+  if (!command.reclaim && slab_[there].last_seen_s != 0) return null_mapping;
+  if (live_.read() >= settings_.mappings_max) return null_mapping;
+  const uint32_t subscriber = slab_[there].subscriber;
+  if (follow_b4(subscriber, wanted.b4, wanted.softwire) || mapping_refusal(subscribers_[subscriber], wanted))
+    return null_mapping;
+  return revive(there, wanted, now_s) ? there : null_mapping;
+}
+
 CommandResult Shard::end_explicit(const Command& command, uint32_t now_s) {
   using Status = CommandResult::Status;
   const MappingIndex index = find(command.key, hash_(command.key));
   if (index == null_mapping) return {command.ticket, Status::unknown, {}, 0, 0};
   const net::Endpoint outside = slab_[index].outside();
-  if (!slab_[index].has(Mapping::explicit_life)) return {command.ticket, Status::not_explicit, outside, 0, 0};
+  if (!slab_[index].has(Mapping::explicit_life) || slab_[index].is_static())
+    return {command.ticket, Status::not_explicit, outside, 0, 0};
   // RFC 6887 §15: a delete may not end a mapping sooner than its outbound traffic would have.
   const uint32_t implicit_due = implicit_due_s(slab_[index]);
   if (implicit_due <= now_s && command.pinned_s == 0) {
@@ -170,14 +190,17 @@ CommandResult Shard::unpin(const Command& command, uint32_t now_s) {
   return {command.ticket, Status::done, slab_[index].outside(), left_s(due_s(slab_[index]), now_s), 0};
 }
 
-uint32_t Shard::clear_subscriber(const net::Ipv6& prefix, uint32_t now_s) {
-  const Subscriber subscriber = subscribers_[subscribers_.find(prefix)];
-  uint32_t ended = 0;
-  for_mappings_of(subscriber, [&](MappingIndex index) {
-    end(index, now_s);
-    ++ended;
+CommandResult Shard::clear_subscriber(const Command& command, uint32_t now_s) {
+  const uint32_t index = subscribers_.find(command.key.subscriber);
+  if (index == 0) return {command.ticket, CommandResult::Status::unknown, {}, 0, 0};
+  CommandResult result{command.ticket, CommandResult::Status::done, {}, 0, 0};
+  const Subscriber subscriber = subscribers_[index];
+  for_mappings_of(subscriber, [&](MappingIndex each) {
+    if (slab_[each].is_static()) return void(++result.kept);
+    end(each, now_s);
+    ++result.ended;
   });
-  return ended;
+  return result;
 }
 
 }  // namespace portolan::nat

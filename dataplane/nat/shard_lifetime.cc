@@ -73,7 +73,8 @@ void Shard::release(const Mapping& mapping) {
 uint32_t Shard::rest_s(const Mapping& mapping) const {
   const Timeouts& timeouts = policy().timeouts;
   if (policy().quarantine_ports_max != 0 && held_.read() >= policy().quarantine_ports_max) return 0;
-  const bool long_believed = mapping.expiry_s != 0 && mapping.protocol == net::Protocol::tcp;
+  const bool long_believed =
+      mapping.expiry_s != 0 && mapping.expiry_s != Mapping::never_s && mapping.protocol == net::Protocol::tcp;
   return (long_believed ? timeouts.quarantine_pcp_tcp_s : timeouts.quarantine_s) + 1;  // as in implicit_due_s
 }
 
@@ -100,7 +101,10 @@ void Shard::end(MappingIndex index, uint32_t now_s) {
 
 uint32_t Shard::tend(uint32_t now_s, uint32_t budget) {
   uint32_t work = expire(now_s, budget);
-  if (sweep_at_ != 0) work += sweep(now_s, budget);
+  if (sweep_at_ != 0)
+    work += sweep(now_s, budget);
+  else if (!policy().statics.rows().empty())
+    work += settle_statics(now_s, budget);  // after the sweep, which ends those that made room
   if (audit_.phase != decltype(audit_.phase)::none) work += audit_slice(budget);
   return work;
 }
@@ -110,7 +114,7 @@ uint32_t Shard::sweep(uint32_t now_s, uint32_t budget) {
   uint32_t looked_at = 0;
   for (; looked_at < budget && sweep_at_ < slab_.capacity(); ++looked_at, ++sweep_at_) {
     if (!is_live(sweep_at_)) continue;
-    if (policy().pool.number_of(slab_[sweep_at_].outside_address)) {
+    if (policy().pool.number_of(slab_[sweep_at_].outside_address) && !is_static_no_more(slab_[sweep_at_])) {
       relink(sweep_at_);
       continue;
     }

@@ -34,14 +34,15 @@ std::optional<Verdict> Shard::follow_b4(uint32_t index, const net::Ipv6& b4, uin
   subscriber.b4 = b4;
   if (!is_first) subscriber.b4_moved_s = now_s_;
   subscribers_.write(index, subscriber);
-  if (is_first || moved_just_now) return std::nullopt;
+  // Of one who is heard for the first time only static mappings can be there.
+  if (is_first ? subscriber.live == 0 : moved_just_now) return std::nullopt;
   for_mappings_of(subscriber, [&](MappingIndex each) {
     Mapping changed = slab_[each];
     changed.b4 = b4;
     changed.softwire = softwire;
     slab_.write(each, changed);
   });
-  tell_of_b4(index, Event::Kind::b4_moved, b4);
+  if (!is_first) tell_of_b4(index, Event::Kind::b4_moved, b4);
   return std::nullopt;
 }
 

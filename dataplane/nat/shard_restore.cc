@@ -41,6 +41,12 @@ bool Shard::restore_record(MappingIndex index, uint32_t now_s) {
   Mapping mapping = slab_[index];
   const auto row = protocol_row(mapping.protocol);
   if ((mapping.version & 1) != 0 || !row || !can_be(mapping)) return false;
+  // From before a reboot: the port rests until the machine has been up so long.
+  if (mapping.has(Mapping::held) && mapping.expiry_s == 0) mapping.expiry_s = policy().timeouts.quarantine_s + 1;
+  if (is_static_no_more(mapping)) {  // ends, and its port rests
+    mapping.flags = static_cast<uint8_t>(Mapping::held | (mapping.flags & Mapping::plain));
+    mapping.expiry_s = now_s + policy().timeouts.quarantine_s + 1;
+  }
   const auto key = key_of(mapping);
   const auto lease = lease_of(mapping);
   if (!lease || policy().pool.owner_of(key.subscriber) != settings_.worker) return false;
@@ -122,6 +128,7 @@ void Shard::restore_b4s() {
   for (MappingIndex index = 1; index < slab_.capacity(); ++index) {
     const Mapping& mapping = slab_[index];
     if (!mapping.has(Mapping::in_use) || mapping.has(Mapping::plain)) continue;
+    if (mapping.b4 == subscribers_[mapping.subscriber].prefix) continue;  // static, and he has not been heard yet
     MappingIndex& best = last[mapping.subscriber];
     if (best == null_mapping || slab_[best].last_seen_s < mapping.last_seen_s) best = index;
   }

@@ -122,7 +122,7 @@ std::optional<Verdict> Shard::admit_from_other_remote(MappingIndex index, net::E
   return open_session(index, remote, first_state(false, tcp_flags), true);
 }
 
-// What PCP made is open to everybody, whatever the mode (RFC 6887 §11).
+// What PCP or the configuration made is open to everybody, whatever the mode (RFC 6887 §11).
 bool Shard::is_filtered(const Mapping& mapping) const {
   return policy().filtering != Filtering::endpoint_independent && !mapping.has(Mapping::explicit_life);
 }

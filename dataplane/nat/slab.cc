@@ -58,6 +58,15 @@ std::string fault_of(const Header& header, const SlabKind& kind) {
   return {};
 }
 
+void outlive_boot(void* records, uint32_t count, const SlabKind& kind) {
+  if (kind.outlive_boot == nullptr) {
+    std::memset(records, 0, size_t{count} * kind.record_bytes);
+    return;
+  }
+  for (uint32_t index = 0; index < count; ++index)
+    kind.outlive_boot(static_cast<uint8_t*>(records) + size_t{index} * kind.record_bytes);
+}
+
 constexpr const char* way_out = "; move it away, or set dataplane.state-dir elsewhere";
 
 }  // namespace
@@ -116,7 +125,7 @@ net::Result<SlabFile, std::string> SlabFile::open(const std::string& path, const
   const auto known =
       static_cast<uint32_t>(std::min<size_t>(header.capacity, (slab.bytes_ - header_bytes) / kind.record_bytes));
   slab.capacity_ = std::max(capacity, known);
-  if (known > 0 && header.boot_id != boot_id()) std::memset(slab.records(), 0, size_t{known} * kind.record_bytes);
+  if (known > 0 && header.boot_id != boot_id()) outlive_boot(slab.records(), known, kind);
   header = {kind.magic, kind.layout_version, kind.record_bytes, slab.capacity_, 0, boot_id()};
   return slab;
 }

@@ -19,8 +19,9 @@ struct SlabKind {
   uint64_t magic;  // eight letters, the first in the lowest byte
   uint32_t layout_version;
   uint32_t record_bytes;
-  const char* name;     // "mapping slab"
-  const char* setting;  // the configuration key that sizes it
+  const char* name;                              // "mapping slab"
+  const char* setting;                           // the configuration key that sizes it
+  void (*outlive_boot)(void* record) = nullptr;  // what becomes of a record from before a reboot; none: it is dropped
 };
 
 // The file, mapped into memory and held locked.
@@ -28,7 +29,7 @@ class SlabFile {
  public:
   // Maps `path` (empty: anonymous memory) with room for records 0..capacity-1, made or grown as needed. A file that is
   // no slab of this kind, of another layout, or in use is refused, untouched. Records of a machine that has rebooted
-  // since are dropped, for their clock is gone. Errors: one sentence with the path and the way out.
+  // since have lost their clock: see SlabKind::outlive_boot. Errors: one sentence with the path and the way out.
   static net::Result<SlabFile, std::string> open(const std::string& path, const SlabKind& kind, uint32_t capacity);
 
   // Why the file at `path` cannot be used as such a slab: empty if it can, or is not there.
@@ -118,9 +119,19 @@ class RecordSlab {
   uint32_t free_head_ = null_record;
 };
 
+// A mapping ends with the boot, but its port rests (RFC 6888 REQ-8): last_seen_s and expiry_s 0 say so.
+inline void rest_after_boot(void* record) {
+  Mapping& mapping = *static_cast<Mapping*>(record);
+  const bool whole = mapping.has(Mapping::in_use | Mapping::held) && (mapping.version & 1) == 0;
+  if (!whole) mapping = {};
+  mapping.flags = static_cast<uint8_t>(whole ? Mapping::held | (mapping.flags & Mapping::plain) : 0);
+  mapping.last_seen_s = mapping.expiry_s = 0;
+}
+
 template <>
 struct SlabTraits<Mapping> {
-  static constexpr SlabKind kind{0x6e616c6f74726f50, 1, sizeof(Mapping), "mapping slab", "dataplane.max-mappings"};
+  static constexpr SlabKind kind{0x6e616c6f74726f50, 1, sizeof(Mapping), "mapping slab", "dataplane.max-mappings",
+                                 rest_after_boot};
   static constexpr MappingIndex Mapping::*free_link = &Mapping::wheel_next;
   static bool is_free(const Mapping& mapping) { return !mapping.has(Mapping::in_use | Mapping::held); }
 };

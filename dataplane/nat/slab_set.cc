@@ -81,9 +81,19 @@ net::Result<Everything, std::string> read_all(const SlabSet& set) {
 }
 
 // Addresses stay with their owners, and their subscribers go there; shared addresses' blocks go to the subscribers.
+// What the configuration says of a subscriber comes before what he had.
 Pool pinned(const SlabSet& set, const Pool& pool, const std::vector<Found>& found) {
   Pool::Pins pins;
   std::vector<Pool::BlockClaim> claims;
+  for (const StaticMapping& row : set.statics) {
+    const auto number = pool.number_of(row.outside.address);
+    if (!number) continue;
+    const unsigned of_address = pool.owner(*number, row.outside.port);
+    if (!pool.is_shared())
+      pins.emplace(row.key.subscriber, static_cast<uint8_t>(of_address));
+    else if (const uint32_t block = pool.layout().block_of(row.outside.port); block != PortLayout::no_block)
+      claims.push_back({*number, block, static_cast<uint8_t>(pool.owner_of(row.key.subscriber))});
+  }
   for (const Found& each : found) {
     const Mapping& mapping = *each.mapping;
     const auto number = pool.number_of(mapping.outside_address);

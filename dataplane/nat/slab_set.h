@@ -5,10 +5,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include "dataplane/nat/pool.h"
+#include "dataplane/nat/static_mapping.h"
 #include "dataplane/net/result.h"
 
 namespace portolan::nat {
@@ -17,6 +19,7 @@ struct SlabSet {
   std::string dir;
   unsigned workers = 1;
   uint8_t subscriber_prefix_length = 56, plain_prefix_length = 32;  // as in ShardSettings
+  std::span<const StaticMapping> statics{};                         // whose subscribers go where their addresses are
 
   static constexpr unsigned files_max = 64;
   [[nodiscard]] std::string mappings_path(unsigned worker) const { return dir + "/mappings." + std::to_string(worker); }

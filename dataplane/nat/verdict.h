@@ -44,6 +44,8 @@ namespace portolan::nat {
   X(subscribers_full, "new mapping refused: no room for another subscriber")                                           \
   X(table_full, "new mapping refused: the mapping table is full")                                                      \
   X(pool_exhausted, "new mapping refused: no free port block")                                                         \
+  X(boot_hold, "new mapping refused: the machine is not up for pool.hold-after-boot yet")                              \
+  X(record_refused, "new mapping refused: the record of its port block could not be kept (log.events-required)")       \
   X(over_quota, "new mapping refused: the subscriber's port blocks are all used")                                      \
   X(mapping_limit, "new mapping refused: the subscriber has nat.max-mappings-per-subscriber")                          \
   X(mapping_rate, "new mapping refused: the subscriber opened nat.new-mappings-per-second already")                    \

@@ -15,6 +15,7 @@ struct alignas(64) SideCounters {
 struct WorkerCounters {                        // writer: the worker; readers: anyone
   std::array<SideCounters, side_count> sides;  // by Side
   std::array<nat::Counter, punt_count> punted;
+  nat::Counter misplaced;  // of those handed out: the device's own hash (RSS) is not that of their owner
   nat::Counter handed_in, handed_out, injected, fragments_made, syns_released;
   nat::Counter joined, reassembled;                // fragments, and the packets they became
   nat::Counter waiting, datagrams, fragments_max;  // now: fragments held, datagrams under way, and the most of each

@@ -76,8 +76,9 @@ struct Snapshot {
   nat::Policy policy;
   std::vector<PassThrough> pass_through;
   bool hairpinning = true;
-  bool answer_unsolicited_syns = false;  // RFC 5382 REQ-4
-  bool pool_answers_echo = false;        // from outside (RFC 1812 §4.3.3.6)
+  bool answer_unsolicited_syns = false;   // RFC 5382 REQ-4
+  bool pool_answers_echo = false;         // from outside (RFC 1812 §4.3.3.6)
+  uint32_t icmp_errors_per_second = 100;  // to each side, and as many at once (RFC 4443 §2.4(f))
   // A flood of new flows must not starve established ones: a full burst, which says that more packets wait, opens at
   // most this many mappings. Where nothing waits there is no reason to refuse.
   unsigned opened_per_burst_max = 32;

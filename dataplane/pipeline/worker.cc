@@ -17,7 +17,7 @@ bool is_told(Verdict verdict) {
   return verdict == Verdict::pool_exhausted || verdict == Verdict::over_quota || verdict == Verdict::table_full ||
          verdict == Verdict::subscribers_full || verdict == Verdict::mapping_limit ||
          verdict == Verdict::mapping_rate || verdict == Verdict::session_limit ||
-         verdict == Verdict::session_table_full;
+         verdict == Verdict::session_table_full || verdict == Verdict::record_refused || verdict == Verdict::boot_hold;
 }
 
 void refuse(Packet& packet, Verdict verdict) {

@@ -44,9 +44,9 @@ class Wire:
     def send_frame(self, frame):
         self.socket.send(bytes(frame))
 
-    def receive(self, wanted=lambda packet: True):
+    def receive(self, wanted=lambda packet: True, seconds=SECONDS):
         """The next packet from the AFTR for which `wanted` holds, without its Ethernet header; None if none comes."""
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0 and select.select([self.socket], [], [], left)[0]:
             frame = Ether(self.socket.recv(65536))
             if frame.src == self.aftr_mac and not is_housekeeping(frame) and wanted(frame.payload):

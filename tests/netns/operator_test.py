@@ -13,7 +13,7 @@ import time
 import crafted
 import lab as labs
 import pcp
-from crafted import AFTR, B3, B4, HOME, REMOTE, IP, UDP, IPv6, Raw, encapsulated
+from crafted import AFTR, B3, B4, HOME, REMOTE, IP, TCP, UDP, IPv6, Raw, encapsulated
 from lab import wait_for
 
 BLOCK_PORTS, BLOCKS = 64, 4
@@ -82,7 +82,7 @@ class Operator(crafted.LabTest):
     def test_MGT_061_clear_an_address(self):
         outside = {self.open_udp(b4) for b4 in (B3, B4)}
         self.assertEqual(self.lab.ctl_json("clear address 192.0.2.1"),
-                         {"cleared": "192.0.2.1", "mappings_ended": 2, "pcp_mappings_ended": 0})
+                         {"cleared": "192.0.2.1", "mappings_ended": 2, "pcp_mappings_ended": 0, "static_mappings_kept": 0})
         for endpoint in outside:
             self.assertGone(endpoint)
 
@@ -187,6 +187,36 @@ class Operator(crafted.LabTest):
 
 
 class Restarts(crafted.LabTest):
+    def segment(self, outside, flags, payload=b"", inbound=False, seq=1000):
+        """Of one TCP connection of a home with a server; outside: where its mapping is."""
+        if inbound:
+            return IP(src=REMOTE, dst=outside[0], ttl=20) / TCP(sport=80, dport=outside[1], flags=flags, seq=seq, ack=1) / Raw(payload)
+        return IP(src=HOME, dst=REMOTE, ttl=20) / TCP(sport=self.port, dport=80, flags=flags, seq=seq, ack=1) / Raw(payload)
+
+    def test_a_tcp_connection_goes_on_through_kills_with_other_numbers_of_workers(self):
+        b4 = "2001:db8:b:2000::1"
+        out = self.up(self.segment(None, "S"), b4)
+        outside = out.src, out[TCP].sport
+        self.down(self.segment(outside, "SA", inbound=True))
+        self.access.send(encapsulated(self.segment(outside, "A"), b4))
+        self.internet.receive(lambda packet: TCP in packet)
+        configured = self.lab.workers
+        for number, workers in enumerate((3, 2, configured)):
+            self.lab.processes["portoland"].stop(signal.SIGKILL)
+            self.lab.workers = workers
+            self.lab.start_aftr()
+            text = b"segment %d" % number
+            got = self.down(self.segment(outside, "PA", text, inbound=True, seq=1001 + number))
+            self.assertEqual((got.dst, got[TCP].dport, bytes(got).endswith(text)), (b4, self.port, True))
+            self.assertChecksums(got)
+            self.access.send(encapsulated(self.segment(outside, "PA", text, seq=1001 + number), b4))
+            out = self.internet.receive(lambda packet: TCP in packet)  # not the error about a B4 that is not there
+            self.assertIsNotNone(out, "the segment did not come out")
+            self.assertEqual((out.src, out[TCP].sport), outside)
+            self.assertChecksums(out)
+            (row,) = self.lab.ctl_json(f"show mappings outside {outside[0]}:{outside[1]}")
+            self.assertEqual(row["state"], "established")
+
     # After a kill, with whatever number of workers, every mapping is found from both sides.
     def test_CGN_015_another_number_of_workers_keeps_every_mapping(self):
         b4s = [f"2001:db8:b:{subscriber:x}00::1" for subscriber in range(0x10, 0x1a)]

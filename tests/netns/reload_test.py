@@ -217,10 +217,136 @@ class Reload(crafted.LabTest):
         self.port = next(crafted.LabTest.ports)
         self.assertIn(self.open_udp()[0], [f"192.0.2.{host}" for host in range(8, 16)])
 
+    # --- static mappings --------------------------------------------------------------------------------------------
+
+    STATIC_B4 = "2001:db8:b:500::1"
+
+    def static(self, port, inside=80):
+        return f"static-mapping = {self.STATIC_B4} {crafted.HOME}:{inside} 192.0.2.3:{port} tcp\n"
+
+    def syn(self, port):
+        return crafted.IP(src=crafted.REMOTE, dst="192.0.2.3", ttl=20) / \
+            crafted.TCP(sport=next(crafted.LabTest.ports), dport=port, flags="S", seq=7)
+
+    def assert_static(self, port, inside=80):
+        """A visitor's SYN reaches the host behind the B4 that has sent nothing yet, and the answer leaves through it."""
+        syn = self.syn(port)
+        got = self.down(syn)
+        self.assertEqual((got.dst, got[crafted.IP].dst, got[crafted.TCP].dport), (self.STATIC_B4, crafted.HOME, inside))
+        self.assertChecksums(got)
+        answer = crafted.IP(src=crafted.HOME, dst=crafted.REMOTE, ttl=20) / \
+            crafted.TCP(sport=inside, dport=syn[crafted.TCP].sport, flags="SA", seq=9, ack=8)
+        self.access.send(crafted.encapsulated(answer, self.STATIC_B4))
+        out = self.internet.receive(lambda packet: crafted.TCP in packet)  # not the error about a B4 that is not there
+        self.assertIsNotNone(out, "the answer did not come out")
+        self.assertEqual((out.src, out[crafted.TCP].sport, out[crafted.TCP].dport),
+                         ("192.0.2.3", port, syn[crafted.TCP].sport))
+        self.assertChecksums(out)
+
+    def assert_closed(self, port):
+        dropped = self.counter("drop_no_mapping")
+        self.internet.send(self.syn(port))
+        wait_for("the connection attempt to be dropped", lambda: self.counter("drop_no_mapping") > dropped)
+
+    def test_static_mappings_are_added_changed_and_removed_while_it_runs(self):
+        self.assert_closed(8080)
+        self.configure("[nat]\n" + self.static(8080))
+        self.reload()
+        self.assert_static(8080)
+        (row,) = [row for row in self.lab.ctl_json("show mappings outside 192.0.2.3:8080") if row["protocol"] == "tcp"]
+        self.assertEqual((row["life"], row["ends_in_s"]), ("static", None))
+        self.assertIn("1 static ones stay", self.lab.ctl("clear subscriber 2001:db8:b:500::/56"))
+        self.assertIn("1 static ones stay", self.lab.ctl("clear mapping 192.0.2.3:8080 tcp"))
+        self.assert_static(8080)
+        self.configure("[nat]\n" + self.static(8081) + self.static(8082, 81))
+        self.reload()
+        self.assert_static(8081)
+        self.assert_static(8082, 81)
+        self.assert_closed(8080)
+        self.configure("[nat]\n" + self.static(9, 80))
+        self.assertIn("nat.static-mapping: port 9 is in no port block", self.refused())
+        self.assert_static(8081)
+        self.configure()
+        self.reload()
+        for port in (8081, 8082):
+            self.assert_closed(port)
+        self.assertEqual(self.lab.ctl_json("check")["faults"], 0)
+
+    def test_static_mappings_survive_a_kill_and_a_file_changed_meanwhile(self):
+        self.lab.extra_config = "[nat]\n" + self.static(8090) + self.static(8091, 81)
+        self.addCleanup(lambda: setattr(self.lab, "extra_config", ""))
+        for workers in (2, 1, self.lab.workers):
+            self.lab.processes["portoland"].stop(signal.SIGKILL)
+            self.lab.workers = workers
+            self.lab.start_aftr()
+            self.assert_static(8090)
+            self.assert_static(8091, 81)
+        self.lab.processes["portoland"].stop(signal.SIGKILL)
+        self.lab.extra_config = "[nat]\n" + self.static(8090) + self.static(8092, 82)
+        self.lab.start_aftr()
+        self.assert_static(8090)
+        self.assert_static(8092, 82)
+        self.assert_closed(8091)
+        self.assertEqual(self.lab.ctl_json("check")["faults"], 0)
+
     def test_more_addresses_than_room_are_refused(self):
         with self.assertRaises(labs.LabError) as caught:
             self.pools("192.0.2.0/28", "10.99.0.0/20")
         self.assertIn("pool.prefix: more addresses", str(caught.exception))
+
+    # --- filtering and unsolicited connection attempts, on real packets ------------------------------------------------
+
+    def from_remote(self, outside, source, sport, payload=b"in"):
+        return crafted.IP(src=source, dst=outside[0], ttl=20) / crafted.UDP(sport=sport, dport=outside[1]) / crafted.Raw(payload)
+
+    def assert_filtered(self, packet):
+        before = self.counter("drop_filtered")
+        self.internet.send(packet)
+        wait_for("the packet to be filtered", lambda: self.counter("drop_filtered") == before + 1)
+
+    def test_UDP_016_filtering_by_address_and_by_port(self):
+        modes = {"endpoint-independent": (True, True), "address-dependent": (True, False),
+                 "address-and-port-dependent": (False, False)}  # let in: another port of the remote, another remote
+        for mode, (other_port, other_remote) in modes.items():
+            self.port = next(crafted.LabTest.ports)
+            self.configure(f"[nat]\nfiltering = {mode}\n")
+            self.reload()
+            outside = self.open_udp(crafted.B4)
+            for source, sport, passes in ((crafted.REMOTE, 53, True), (crafted.REMOTE, 54, other_port),
+                                          (crafted.REMOTE_2, 53, other_remote)):
+                packet = self.from_remote(outside, source, sport)
+                if passes:
+                    got = self.down(packet)
+                    self.assertEqual((got.dst, got[crafted.IP].src, got[crafted.UDP].sport), (crafted.B4, source, sport), mode)
+                else:
+                    self.assert_filtered(packet)
+            self.up(self.udp(destination=crafted.REMOTE_2), crafted.B4)  # now it has been spoken to
+            self.down(self.from_remote(outside, crafted.REMOTE_2, 53))
+
+    def test_CGN_011_a_limit_of_sessions_refuses_the_next_remote_and_no_other(self):
+        self.configure("[nat]\nmax-sessions-per-subscriber = 2\n")
+        self.reload()
+        b4 = "2001:db8:b:600::1"
+        outside = self.open_udp(b4)
+        self.up(self.udp(destination=crafted.REMOTE_2), b4)
+        refused = self.counter("punt_no_resources")
+        self.access.send(crafted.encapsulated(self.udp(destination="198.18.0.30"), b4))
+        wait_for("the third remote to be refused", lambda: self.counter("punt_no_resources") > refused)
+        error = self.access.receive(lambda packet: crafted.ICMP in packet)
+        self.assertEqual((error[crafted.ICMP].type, error[crafted.ICMP].code), (3, 1))
+        self.up(self.udp(), b4)
+        self.down(self.from_remote(outside, crafted.REMOTE_2, 53))
+
+    def test_TCP_005_a_connection_attempt_for_nobody_waits_six_seconds_for_the_inside(self):
+        self.configure("[nat]\nunsolicited-syn = icmp-after-6s\n")
+        self.reload()
+        syn = self.syn(9999)
+        self.internet.send(syn)
+        sent_at = time.monotonic()
+        error = self.internet.receive(lambda packet: crafted.ICMP in packet, seconds=15)
+        self.assertIsNotNone(error, "no answer to the connection attempt")
+        self.assertGreaterEqual(time.monotonic() - sent_at, 6)
+        self.assertEqual((error[crafted.ICMP].type, error[crafted.ICMP].code, error.dst), (3, 3, crafted.REMOTE))
 
     # --- records ----------------------------------------------------------------------------------------------------
 

@@ -61,6 +61,7 @@ Network::Network(Settings settings) : settings_(std::move(settings)) {
   if (settings_.access_gateway_known) gateways_.access.set(gateway_macs[0]);
   if (settings_.internet_gateway_known) gateways_.internet.set(gateway_macs[1]);
   if (settings_.inside_gateway_known) gateways_.inside.set(gateway_macs[2]);
+  in_use_ = std::make_unique<pipeline::Snapshot>(snapshot);
   for (unsigned i = 0; i < settings_.workers; ++i) {
     settings_.shard.worker = i;
     auto shard = nat::Shard::open(settings_.shard, 0);
@@ -68,7 +69,7 @@ Network::Network(Settings settings) : settings_(std::move(settings)) {
     shards_.push_back(std::move(*shard));
     workers_.push_back(
         std::make_unique<pipeline::Worker>(i, *shards_.back(), gateways_, *this, settings_.fragments_max));
-    workers_.back()->use(snapshot);
+    workers_.back()->use(*in_use_);
   }
 }
 
@@ -197,11 +198,15 @@ void Network::judge_checksums(const Packet& packet) {
 
 void Network::use(const pipeline::Snapshot& snapshot) {
   settings_.snapshot = snapshot;
-  for (const auto& worker : workers_) worker->use(settings_.snapshot);
+  auto next = std::make_unique<const pipeline::Snapshot>(snapshot);
+  for (const auto& worker : workers_) worker->use(*next);
+  in_use_ = std::move(next);
 }
 
 std::vector<Outcome> Network::expire(uint32_t now_s) {
-  for (const auto& shard : shards_) shard->expire(now_s, ~uint32_t{0});
+  constexpr int turns = 3;  // what is due; what a new configuration ended; what it made
+  for (const auto& shard : shards_)
+    for (int i = 0; i < turns; ++i) shard->tend(now_s, ~uint32_t{0});
   std::vector<Outcome> outcomes;
   process_due(now_s, outcomes);
   return outcomes;

@@ -72,6 +72,7 @@ class Network : public pipeline::Buffers {
   void process(unsigned worker, std::vector<pipeline::Packet> packets, uint32_t now_s, std::vector<Outcome>& outcomes);
 
   Settings settings_;
+  std::unique_ptr<const pipeline::Snapshot> in_use_;  // by the workers: another object for each use()
   pipeline::Gateways gateways_;
   std::vector<std::unique_ptr<nat::Shard>> shards_;
   std::vector<std::unique_ptr<pipeline::Worker>> workers_;

@@ -36,7 +36,8 @@ std::string other_value(const Setting& setting, const std::string& value) {
                                          "900",
                                          "40",
                                          "pipe:40",
-                                         "2001:db8:b4::1 203.0.113.7 198.51.100.9 any"};
+                                         "2001:db8:b4::1 203.0.113.7 198.51.100.9 any",
+                                         "2001:db8:b4::1 10.0.0.2:80 192.0.2.1:8080 tcp"};
   std::stringstream words(accepted(setting));
   for (std::string word; std::getline(words, word, '|');) candidates.push_back(word);
   for (const auto& candidate : candidates)
@@ -68,7 +69,7 @@ TEST(Reload, every_live_row_has_an_effect) {
 TEST(Reload, what_sizes_memory_or_names_a_device_needs_a_restart) {
   for (const char* name :
        {"dataplane.workers", "dataplane.max-mappings", "dataplane.max-subscribers", "dataplane.state-dir",
-        "access.device", "access.address", "internet.device", "internet.address", "nat44.device", "nat44.inside-prefix",
+        "access.device", "access.address", "internet.device", "internet.address", "nat44.device", "nat44.address",
         "softwire.subscriber-prefix-length", "pool.port-range", "pool.block-size", "cli.socket"}) {
     const std::string_view text = name;
     const auto dot = text.find('.');

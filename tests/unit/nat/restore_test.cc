@@ -1,5 +1,6 @@
 // A process ends anyhow, the next finds every translation; and what the file got wrong is dropped, never believed.
 #include <fcntl.h>
+#include <fstream>
 #include <set>
 
 #include "tests/unit/nat/fixture.h"
@@ -112,6 +113,42 @@ TEST_F(Restore, CGN_015_ports_at_rest_stay_at_rest) {
 }
 
 // A kill in the middle of a write leaves an odd version: that record alone is lost.
+// The machine rebooted: its clock began anew, and the file lies on a disk.
+TEST_F(Restore, CGN_015_ports_of_before_a_reboot_rest_and_are_their_owners_to_ask_for) {
+  fill();
+  const auto mine = key_of(1, 1), lost = key_of(2, 1);
+  const net::Endpoint had = outside(find(mine)), others = outside(find(lost));
+  shard_.reset();
+  std::fstream file(settings_.slab_path, std::ios::binary | std::ios::in | std::ios::out);
+  file.seekp(24) << "another boot";
+  file.close();
+  now_s_ = 40;
+  start(settings_);
+  EXPECT_EQ(shard_->mappings_live(), 0U);
+  EXPECT_EQ(shard_->mappings_held(), 20U * 70);
+  EXPECT_EQ(command(Command::Verb::open_explicit, key_of(3, 900), 600, others, true).status,
+            CommandResult::Status::not_available);
+  const auto again = command(Command::Verb::open_explicit, mine, 600, had, true);
+  EXPECT_EQ(again.status, CommandResult::Status::done) << "as a PCP server with a store does";
+  EXPECT_EQ(outside(open(key_of(2, 901))).address, others.address) << "and he has his address";
+  expect_sound();
+  advance_slowly(79);  // up for 119 s
+  EXPECT_EQ(shard_->mappings_held(), 20U * 70 - 1);
+  advance_slowly(4);
+  EXPECT_EQ(shard_->mappings_held(), 0U);
+  EXPECT_NE(find(mine), null_mapping);
+}
+
+TEST_F(Restore, CGN_015_what_nobody_remembers_is_waited_for_if_the_operator_says_so) {
+  settings_.policy.hold_after_boot_s = 120;
+  now_s_ = 119;
+  start(settings_);
+  EXPECT_EQ(try_open(key_of(1, 1)).error(), Verdict::boot_hold);
+  EXPECT_EQ(command(Command::Verb::open_explicit, key_of(1, 2), 600).status, CommandResult::Status::done);
+  advance(1);
+  EXPECT_TRUE(try_open(key_of(1, 1)));
+}
+
 TEST_F(Restore, a_half_written_record_is_dropped) {
   fill();
   const auto before = shard_->mappings_live();

@@ -115,6 +115,38 @@ TEST_F(ShardTest, LOG_013_the_block_idle_for_longest_is_left_to_empty_while_anot
   EXPECT_EQ(in_oldest, 64U) << "when the others are full it is used, before a fourth is taken";
 }
 
+// With log.events-required: nobody takes the events, as when the log's sink is down and its own room is full.
+TEST_F(ShardTest, LOG_016_without_room_for_records_no_block_is_given_and_what_was_given_goes_on) {
+  auto settings = small_settings();
+  settings.policy.records_required = true;
+  settings.policy.timeouts.quarantine_s = 0;
+  start(settings);
+  ASSERT_EQ(command(Command::Verb::open_explicit, key_of(900, 1), 1'000'000).status, CommandResult::Status::done);
+  uint32_t given = 1;
+  for (uint32_t round = 0; round < 200; ++round) {
+    for (uint32_t subscriber = 0; subscriber < 60; ++subscriber) {
+      const auto made = try_open(key_of(subscriber, 1));
+      if (made) ++given;
+      if (!made) {
+        EXPECT_EQ(made.error(), Verdict::record_refused);
+      }
+    }
+    advance(302);
+    advance(2);
+  }
+  EXPECT_EQ(shard_->events_lost(), 0U) << "and their ends had room";
+  EXPECT_EQ(try_open(key_of(1, 1)).error(), Verdict::record_refused);
+  EXPECT_EQ(command(Command::Verb::open_explicit, key_of(1, 1), 600, {{0xc0000201}, {2100}}).status,
+            CommandResult::Status::table_full);
+  EXPECT_TRUE(try_open(key_of(900, 2))) << "in a block that is on record";
+  std::array<Event, 512> room;
+  uint32_t allocated = 0;
+  while (const size_t count = shard_->take_events(room))
+    for (const auto& event : std::span(room).first(count)) allocated += event.kind == Event::Kind::block_allocated;
+  EXPECT_GE(allocated, given) << "each block given is told of";
+  EXPECT_TRUE(try_open(key_of(1, 1))) << "and it goes on when there is room";
+}
+
 TEST(EventRing, LOG_016_a_full_ring_loses_the_newest_and_counts_it) {
   const auto ring = std::make_unique<EventRing>();
   Event event;

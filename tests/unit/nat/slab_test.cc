@@ -122,12 +122,24 @@ TEST_F(SlabFile, another_process_has_it) {
 }
 
 // After a reboot the clock that last_seen_s and expiry_s count in is gone.
-TEST_F(SlabFile, records_of_another_boot_are_dropped) {
+TEST_F(SlabFile, CGN_015_mappings_of_another_boot_are_at_rest) {
   Slab::open(path_, 100)->write(7, record(4321));
   overwrite(path_, 24, "another boot");
   const auto slab = Slab::open(path_, 100);
   ASSERT_TRUE(slab) << slab.error();
-  EXPECT_FALSE(slab->read(7));
+  ASSERT_TRUE(slab->read(7));
+  EXPECT_EQ(slab->read(7)->flags, Mapping::held);
+  EXPECT_EQ(slab->read(7)->expiry_s, 0U);
+  EXPECT_FALSE(slab->read(8));
+}
+
+TEST_F(SlabFile, sessions_of_another_boot_are_dropped) {
+  Session session;
+  session.flags = Session::in_use;
+  SessionSlab::open(path_, 100)->write(7, session);
+  EXPECT_TRUE(SessionSlab::open(path_, 100)->read(7));
+  overwrite(path_, 24, "another boot");
+  EXPECT_FALSE(SessionSlab::open(path_, 100)->read(7));
 }
 
 TEST_F(SlabFile, capacity_beyond_the_file_is_survived) {
@@ -136,7 +148,7 @@ TEST_F(SlabFile, capacity_beyond_the_file_is_survived) {
   overwrite(path_, 24, "another boot");
   const auto slab = Slab::open(path_, 100);
   ASSERT_TRUE(slab) << slab.error();
-  EXPECT_FALSE(slab->read(7));
+  EXPECT_EQ(slab->read(7)->flags, Mapping::held);
 }
 
 }  // namespace

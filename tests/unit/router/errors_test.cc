@@ -234,6 +234,18 @@ TEST_F(Errors, DSL_042_are_rate_limited_side_by_side) {  // the fixture's router
   EXPECT_EQ(ask_inside(), Outcome::error_rate_limited) << "an hour saves no more than a burst";
 }
 
+TEST_F(Errors, DSL_042_the_rate_is_a_setting_that_a_reload_changes) {
+  const auto ask = [&] { return handle_in_softwire(Punt::ttl_expired, outbound()); };
+  for (int i = 0; i < 50; ++i) ask();
+  EXPECT_EQ(count(Outcome::error_sent), 10U);
+  auto next = snapshot;
+  next.icmp_errors_per_second = 25;
+  router.use(next, now_ms);
+  for (int i = 0; i < 50; ++i) ask();
+  EXPECT_EQ(count(Outcome::error_sent), 10U + 25U);
+  router.use(snapshot, now_ms);
+}
+
 TEST_F(Errors, TCP_007_a_connection_attempt_for_nobody_gets_port_unreachable) {
   const Ip4 header{.source = std::string(remote), .destination = "192.0.2.5", .protocol = 6};
   const Octets whole = ipv4(header, hex("0fa0 0050 01020304 00000000 5002 4000 0000 0000"));

@@ -117,8 +117,17 @@ void PrintTo(const Sent& sent, std::ostream* out) {
   for (const uint8_t octet : sent.frame) *out << digits[octet >> 4] << digits[octet & 15];
 }
 
+namespace {
+
+pipeline::Snapshot ten_errors_a_second(pipeline::Snapshot snapshot) {
+  snapshot.icmp_errors_per_second = 10;
+  return snapshot;
+}
+
+}  // namespace
+
 RouterTest::RouterTest(pipeline::Snapshot with)
-    : snapshot(std::move(with)), router(snapshot, gateways, *this, *this, now_ms, {10, 10}) {}
+    : snapshot(ten_errors_a_second(std::move(with))), router(snapshot, gateways, *this, *this, now_ms) {}
 
 bool RouterTest::send(Side side, std::span<const uint8_t> frame) {
   if (device_takes) sent.push_back({side, Octets(frame.begin(), frame.end())});
