@@ -55,7 +55,8 @@ class Check {
   [[nodiscard]] std::string on_line(size_t at) const { return " on line " + std::to_string(line_of_(at)); }
 
   void softwire_inside(const StaticMapping& row) const {
-    const auto& [address, length] = row.subscriber;
+    const net::Ipv6& address = row.subscriber.address;
+    const unsigned length = row.subscriber.length;
     const auto text = length == 128 ? net::to_text(address) : net::to_text(row.subscriber);
     if (!config_.serves_softwires()) return fail(text + " is a B4, and no softwire is served; add [softwire]");
     if (length != 128 && length != config_.softwire.subscriber_prefix_length)
@@ -84,7 +85,8 @@ class Check {
 
   // The outside endpoint is one that can be given to somebody.
   bool outside(const StaticMapping& row) const {
-    const auto& [address, port] = row.outside;
+    const net::Ipv4 address = row.outside.address;
+    const net::Port port = row.outside.port;
     if (std::ranges::none_of(config_.pool.prefixes, [&](const auto& pool) { return net::contains(pool, address); }))
       return fail(net::to_text(address) + " is not in the pool; give an address of pool.prefix"), false;
     const auto number = std::to_string(port.number);
