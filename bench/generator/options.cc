@@ -1,0 +1,108 @@
+#include "bench/generator/options.h"
+
+#include <algorithm>
+#include <boost/program_options.hpp>
+#include <iostream>
+#include <sstream>
+#include <stdexcept>
+
+#include "dataplane/net/text.h"
+
+namespace portolan::bench {
+
+namespace po = boost::program_options;
+
+namespace {
+
+constexpr uint32_t flows_max = 64'000'000;
+
+std::vector<std::string> split(const std::string& text) {
+  std::vector<std::string> words;
+  std::istringstream in(text);
+  for (std::string word; std::getline(in, word, ',');)
+    if (!word.empty()) words.push_back(word);
+  return words;
+}
+
+template <class Number>
+std::vector<Number> numbers(const std::string& option, const std::string& text, uint64_t min, uint64_t max) {
+  std::vector<Number> values;
+  for (const auto& word : split(text)) {
+    const auto value = net::parse_number(word);
+    if (!value || *value < min || *value > max)
+      throw std::invalid_argument("--" + option + " " + word + ": not a number from " + std::to_string(min) + " to " +
+                                  std::to_string(max));
+    values.push_back(static_cast<Number>(*value));
+  }
+  if (values.empty()) throw std::invalid_argument("--" + option + ": nothing given");
+  return values;
+}
+
+void must_be_one_of(const std::string& what, const std::string& word, const std::vector<std::string>& known) {
+  if (std::ranges::find(known, word) != known.end()) return;
+  std::string list;
+  for (const auto& name : known) list += (list.empty() ? "" : ", ") + name;
+  throw std::invalid_argument(what + " '" + word + "' is not one of " + list);
+}
+
+Options options_of(const po::variables_map& values) {
+  Options options;
+  options.dut_name = values["dut"].as<std::string>();
+  must_be_one_of("--dut", options.dut_name, {"dslite", "nat44", "io"});
+  options.dut = options.dut_name == "dslite" ? Dut::dslite : options.dut_name == "nat44" ? Dut::nat44 : Dut::io;
+  if (values.count("device") != 0) options.devices = values["device"].as<std::vector<std::string>>();
+  if (options.devices.size() != 2)
+    throw std::invalid_argument("two --device are needed: towards the subscribers, and the internet");
+  options.eal = values["eal"].as<std::string>();
+  options.core = values["core"].as<unsigned>();
+  options.mappings = numbers<uint32_t>("mappings", values["mappings"].as<std::string>(), 1, flows_max);
+  if (!std::ranges::is_sorted(options.mappings)) throw std::invalid_argument("--mappings: from few to many");
+  options.frame_bytes =
+      numbers<size_t>("frame-bytes", values["frame-bytes"].as<std::string>(), frame_min_bytes, frame_max_bytes);
+  options.directions = split(values["directions"].as<std::string>());
+  for (const auto& word : options.directions) must_be_one_of("--directions", word, {"both", "upstream", "downstream"});
+  if (values.count("measurement") != 0) options.measurements = values["measurement"].as<std::vector<std::string>>();
+  for (const auto& word : options.measurements) must_be_one_of("measurement", word, {"verify", "saturated"});
+  options.flows_per_subscriber = values["flows-per-subscriber"].as<uint32_t>();
+  options.hosts_per_subscriber = options.dut == Dut::nat44 ? 1 : values["hosts-per-subscriber"].as<uint32_t>();
+  options.seconds = values["seconds"].as<double>();
+  options.open_rate = values["open-rate"].as<double>();
+  options.patience_s = values["patience"].as<unsigned>();
+  if (!(options.seconds > 0) || !(options.open_rate >= 0))
+    throw std::invalid_argument("times and rates are not negative");
+  return options;
+}
+
+}  // namespace
+
+std::optional<Options> parse_options(int argc, char** argv) {
+  po::options_description known("Options");
+  auto add = known.add_options();
+  add("help", "this text");
+  add("dut", po::value<std::string>()->default_value("dslite"), "what is measured: dslite, nat44, or io (testpmd)");
+  add("device", po::value<std::vector<std::string>>(), "DPDK device towards the subscribers, and again: the internet");
+  add("eal", po::value<std::string>()->default_value("--in-memory --single-file-segments"), "more arguments for DPDK");
+  add("core", po::value<unsigned>()->default_value(0), "CPU the generator runs on");
+  add("mappings", po::value<std::string>()->default_value("1000"), "how many, a comma between: 1000,100000");
+  add("frame-bytes", po::value<std::string>()->default_value("64"),
+      "Ethernet frame of the IPv4 side with FCS: 64,1400");
+  add("directions", po::value<std::string>()->default_value("both"), "both,upstream,downstream");
+  add("flows-per-subscriber", po::value<uint32_t>()->default_value(256), "mappings of a subscriber");
+  add("hosts-per-subscriber", po::value<uint32_t>()->default_value(4), "inside hosts of a B4");
+  add("seconds", po::value<double>()->default_value(2), "of a trial");
+  add("open-rate", po::value<double>()->default_value(0), "mappings a second opened; 0: as fast as none gets lost");
+  add("patience", po::value<unsigned>()->default_value(30), "seconds to wait for the device");
+  add("measurement", po::value<std::vector<std::string>>(), "what to do at each number of mappings: verify, saturated");
+  po::positional_options_description positions;
+  positions.add("measurement", -1);
+  po::variables_map values;
+  po::store(po::command_line_parser(argc, argv).options(known).positional(positions).run(), values);
+  po::notify(values);
+  if (values.count("help") != 0) {
+    std::cout << "portolan-bench --device DEVARGS --device DEVARGS [OPTION...] MEASUREMENT...\n" << known;
+    return {};
+  }
+  return options_of(values);
+}
+
+}  // namespace portolan::bench

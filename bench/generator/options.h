@@ -1,0 +1,30 @@
+// The command line of portolan-bench.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bench/generator/tester.h"
+
+namespace portolan::bench {
+
+struct Options {
+  Dut dut = Dut::dslite;
+  std::string dut_name;
+  std::vector<std::string> devices;  // DPDK's devargs: access, internet
+  std::string eal;
+  unsigned core = 0;
+  std::vector<uint32_t> mappings;
+  std::vector<size_t> frame_bytes;
+  std::vector<std::string> directions;
+  std::vector<std::string> measurements;
+  uint32_t flows_per_subscriber = 256, hosts_per_subscriber = 4;
+  double seconds = 2, open_rate = 0;
+  unsigned patience_s = 30;
+};
+
+// Nothing if --help was asked for, and answered. Throws std::invalid_argument or Boost.Program_options' errors.
+std::optional<Options> parse_options(int argc, char** argv);
+
+}  // namespace portolan::bench

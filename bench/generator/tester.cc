@@ -1,0 +1,341 @@
+#include "bench/generator/tester.h"
+
+#include <algorithm>
+#include <rte_cycles.h>
+#include <rte_mbuf.h>
+#include <rte_prefetch.h>
+#include <stdexcept>
+#include <utility>
+
+#include "bench/generator/tsc.h"
+
+namespace portolan::bench {
+
+using std::chrono::steady_clock;
+
+uint64_t tsc_hz() { return rte_get_tsc_hz(); }
+
+namespace {
+
+constexpr uint32_t window_frames = 512;  // on their way at once where nothing may get lost
+constexpr double quiet_s = 0.2, drain_max_s = 3;
+constexpr unsigned open_passes_max = 64;
+constexpr uint64_t sampled_every = 64;  // frames of a trial, which are checked whole
+constexpr std::chrono::milliseconds ask_again{200};
+
+StationAddresses addresses_of(Direction enters, Dut dut) {
+  if (enters == Direction::downstream) return {{}, {}, internet_gateway, dut_internet};
+  if (dut == Dut::nat44) return {{}, {}, inside_gateway, dut_inside};
+  return {access_gateway, dut_access, {}, {}};
+}
+
+uint64_t ticks(double seconds) { return static_cast<uint64_t>(seconds * static_cast<double>(tsc_hz())); }
+double to_seconds(uint64_t tsc) { return static_cast<double>(tsc) / static_cast<double>(tsc_hz()); }
+
+const uint8_t* bytes_of(const rte_mbuf& frame) { return rte_pktmbuf_mtod(&frame, const uint8_t*); }
+
+// Of a frame from the internet side: whom the device says it is from.
+net::Endpoint source_of(const rte_mbuf& frame) {
+  const uint8_t* at = bytes_of(frame) + sizeof(net::EthernetHeader);
+  return {net::header_at<net::Ipv4Header>(at).source,
+          net::header_at<net::UdpHeader>(at + sizeof(net::Ipv4Header)).source};
+}
+
+Direction opposite(Direction direction) {
+  return direction == Direction::upstream ? Direction::downstream : Direction::upstream;
+}
+
+}  // namespace
+
+Tester::Tester(Link& access, Link& internet, Dut dut, Flows& flows)
+    : flows_(flows),
+      dut_(dut),
+      links_{&access, &internet},
+      stations_{Station(addresses_of(Direction::upstream, dut), access.mac()),
+                Station(addresses_of(Direction::downstream, dut), internet.mac())},
+      trial_(static_cast<uint32_t>(read_tsc()) & 0xffffff) {}
+
+Tester::~Tester() { release_held(); }
+
+void Tester::meet(std::chrono::seconds patience) {
+  const auto deadline = steady_clock::now() + patience;
+  auto next_question = steady_clock::now();
+  const auto met = [](const Station& station) { return station.device_mac() && station.found(); };
+  while (dut_ != Dut::io && !std::ranges::all_of(stations_, met)) {
+    if (steady_clock::now() > deadline)
+      throw std::runtime_error("the device neither answers nor asks: ARP and neighbour solicitations have no effect");
+    for (const Direction direction : directions) poll(direction, [](const Tag&, const rte_mbuf&) {});
+    if (steady_clock::now() < next_question) continue;
+    next_question += ask_again;
+    for (size_t at = 0; at < links_.size(); ++at) {
+      Station::Frame question;
+      links_[at]->send_copy(std::span(question).first(stations_[at].ask(question)));
+    }
+  }
+}
+
+// Frames of DS-Lite are tunnelled on the access side; a forwarder leaves them as they are.
+bool Tester::tunnelled(Direction direction, bool coming_back) const {
+  if (dut_ == Dut::nat44) return false;
+  const bool on_access_side = (direction == Direction::upstream) != (coming_back && dut_ == Dut::dslite);
+  return on_access_side;
+}
+
+Expectation Tester::expectation(Direction direction, uint32_t number) const {
+  const Flow flow = flows_.flow(number);
+  const net::Endpoint subscriber =
+      direction == Direction::upstream && dut_ != Dut::io ? flows_.outside(number) : flow.inside;
+  const net::Ipv6 b4 = b4_address(flow.subscriber);
+  const bool is_tunnelled = tunnelled(direction, true);
+  if (direction == Direction::upstream) return {is_tunnelled, frame_bytes_, b4, aftr_address, subscriber, flow.remote};
+  return {is_tunnelled, frame_bytes_, aftr_address, b4, flow.remote, subscriber};
+}
+
+Fault Tester::find_fault_in(Direction direction, const Tag& tag, const rte_mbuf& frame) const {
+  if (tag.flow >= flows_.shape().flows_max) return Fault::payload;
+  return find_fault(bytes_of(frame), frame.data_len, expectation(direction, tag.flow));
+}
+
+void Tester::begin_trial(size_t frame_bytes) {
+  trial_ = (trial_ + 1) & 0xffffff;
+  frame_bytes_ = frame_bytes;
+  stale_ = 0;
+  for (const Direction direction : directions) {
+    const size_t at = index_of(direction);
+    senders_[at].frames.emplace(tunnelled(direction, false), frame_bytes, stations_[at].mac(),
+                                stations_[at].device_mac().value_or(net::Mac{{2, 0, 0, 0, 0, 1}}));
+  }
+}
+
+void Tester::choose(Direction direction, uint32_t count, auto&& next) {
+  Sender& sender = senders_[index_of(direction)];
+  sender.chosen_count = static_cast<uint16_t>(std::min<uint32_t>(count, burst_max));
+  for (uint16_t i = 0; i < sender.chosen_count; ++i) {
+    sender.chosen[i] = next();
+    if (direction == Direction::downstream) rte_prefetch0(flows_.outside_line(sender.chosen[i]));
+  }
+}
+
+void Tester::write_chosen(Direction direction) {
+  const size_t at = index_of(direction);
+  Sender& sender = senders_[at];
+  const auto frames = std::span(sender.held).first(sender.chosen_count);
+  if (!links_[at]->allocate(frames)) return;
+  const uint64_t now = read_tsc();
+  for (uint16_t i = 0; i < sender.chosen_count; ++i) {
+    const uint32_t number = sender.chosen[i];
+    const Flow flow = flows_.flow(number);
+    rte_mbuf& frame = *frames[i];
+    const Tag tag{number, mark(direction), now};
+    if (i + 1 < sender.chosen_count) rte_prefetch0(rte_pktmbuf_mtod(frames[i + 1], uint8_t*));
+    if (direction == Direction::upstream)
+      sender.frames->write(rte_pktmbuf_mtod(&frame, uint8_t*), flow.subscriber, flow.inside, flow.remote, tag);
+    else
+      sender.frames->write(rte_pktmbuf_mtod(&frame, uint8_t*), flow.subscriber, flow.remote,
+                           dut_ == Dut::io ? flow.inside : flows_.outside(number), tag);
+    frame.data_len = sender.frames->bytes();
+    frame.pkt_len = frame.data_len;
+  }
+  sender.held_first = 0;
+  sender.held_count = std::exchange(sender.chosen_count, uint16_t{0});
+}
+
+// Sends what was chosen or is held; returns how many were taken.
+uint16_t Tester::push(Direction direction) {
+  const size_t at = index_of(direction);
+  Sender& sender = senders_[at];
+  if (sender.held_count == 0 && sender.chosen_count > 0) write_chosen(direction);
+  if (sender.held_count == 0) return 0;
+  const uint16_t taken = links_[at]->send(std::span(sender.held).subspan(sender.held_first, sender.held_count));
+  sender.held_first = static_cast<uint16_t>(sender.held_first + taken);
+  sender.held_count = static_cast<uint16_t>(sender.held_count - taken);
+  return taken;
+}
+
+// Receives a burst of what comes back of a direction; take(tag, frame) sees each frame of this trial.
+uint16_t Tester::poll(Direction direction, auto&& take) {
+  std::array<rte_mbuf*, burst_max> frames;
+  const size_t arrives_at = index_of(opposite(direction));
+  const uint16_t count = links_[arrives_at]->receive(frames);
+  const size_t offset = tag_offset(tunnelled(direction, true));
+  const uint32_t expected = mark(direction);
+  for (uint16_t i = 0; i < count; ++i) rte_prefetch0(bytes_of(*frames[i]) + offset);
+  for (uint16_t i = 0; i < count; ++i) {
+    const Tag tag = tag_at(bytes_of(*frames[i]), offset);
+    if (tag.mark == expected && frames[i]->data_len >= offset + sizeof tag)  // behind a short frame lies an old one
+      take(tag, *frames[i]);
+    else
+      handle_other(opposite(direction), *frames[i]);
+  }
+  if (count > 0) Link::release(std::span(frames).first(count));
+  return count;
+}
+
+// Until nothing has come for a while.
+uint64_t Tester::drain(auto&& take) {
+  uint64_t count = 0;
+  const uint64_t start = read_tsc();
+  for (uint64_t last = start, now = start; now < last + ticks(quiet_s) && now < start + ticks(drain_max_s);
+       now = read_tsc())
+    for (const Direction direction : directions) {
+      const uint16_t received =
+          poll(direction, [&](const Tag& tag, const rte_mbuf& frame) { take(direction, tag, frame); });
+      if (received > 0) last = now;
+      count += received;
+    }
+  return count;
+}
+
+void Tester::handle_other(Direction arrived_at, const rte_mbuf& frame) {
+  Station::Frame answer;
+  Station& station = stations_[index_of(arrived_at)];
+  const size_t bytes = station.handle({bytes_of(frame), frame.data_len}, answer);
+  if (bytes > 0)
+    links_[index_of(arrived_at)]->send_copy(std::span(answer).first(bytes));
+  else
+    ++stale_;
+}
+
+// One frame of each flow of a range that is `wanted`, in scattered order, each way that sends. Without a rate no more
+// are on their way than the device has room for, so that none gets lost. Returns how many were sent.
+uint64_t Tester::send_once(uint32_t first, uint32_t count, const std::array<bool, 2>& sends, double rate_pps,
+                           auto&& wanted, auto&& take) {
+  std::array<Scatter, 2> orders{Scatter(first, count), Scatter(first, count)};
+  std::array<uint32_t, 2> left{sends[0] ? count : 0, sends[1] ? count : 0};
+  std::array<uint64_t, 2> sent{}, back{}, chosen{};
+  const uint64_t start = read_tsc();
+  uint64_t progress = start;
+  const auto is_sending = [&] { return left[0] + left[1] > 0 || !senders_[0].idle() || !senders_[1].idle(); };
+  while (is_sending()) {
+    const uint64_t now = read_tsc();
+    const bool stuck = now > progress + ticks(quiet_s);  // some got lost: go on without them
+    for (const Direction direction : directions) {
+      const size_t at = index_of(direction);
+      const uint16_t received = poll(direction, [&](const Tag& tag, const rte_mbuf& frame) {
+        take(direction, tag, frame);
+        ++back[at];
+      });
+      const uint16_t taken = push(direction);
+      sent[at] += taken;
+      if (received + taken > 0) progress = now;
+      if (stuck) back[at] = sent[at], progress = now;
+      if (left[at] == 0 || !senders_[at].idle()) continue;
+      const uint64_t due =
+          rate_pps > 0 ? static_cast<uint64_t>(to_seconds(now - start) * rate_pps) : back[at] + window_frames;
+      if (due <= chosen[at]) continue;
+      std::array<uint32_t, burst_max> numbers;
+      uint32_t found = 0;
+      const auto burst = static_cast<uint32_t>(std::min<uint64_t>(due - chosen[at], burst_max));
+      for (; found < burst && left[at] > 0; --left[at])
+        if (const uint32_t number = orders[at].next(); wanted(number)) numbers[found++] = number;
+      chosen[at] += found;
+      choose(direction, found, [&, i = size_t{0}]() mutable { return numbers[i++]; });
+    }
+  }
+  drain(take);
+  return sent[0] + sent[1];
+}
+
+OpenResult Tester::open(uint32_t first, uint32_t count, double rate_pps, size_t frame_bytes) {
+  OpenResult result;
+  if (dut_ == Dut::io) return result;
+  begin_trial(frame_bytes);
+  const uint64_t start = read_tsc();
+  uint64_t last = start;
+  for (unsigned pass = 0; pass < open_passes_max && result.opened < count; ++pass) {
+    const uint64_t before = result.opened;
+    result.sent += send_once(
+        first, count, {true, false}, rate_pps, [this](uint32_t number) { return !flows_.learned(number); },
+        [&](Direction direction, const Tag& tag, const rte_mbuf& frame) {
+          if (direction == Direction::downstream || tag.flow >= flows_.shape().flows_max || flows_.learned(tag.flow))
+            return;
+          Expectation expected = expectation(direction, tag.flow);
+          expected.source = source_of(frame);
+          const Fault fault = find_fault(bytes_of(frame), frame.data_len, expected);
+          ++result.faults[static_cast<size_t>(fault)];
+          if (fault != Fault::none) return;
+          flows_.learn(tag.flow, expected.source);
+          ++result.opened;
+          last = read_tsc();
+        });
+    if (result.opened == before) break;
+  }
+  result.seconds = to_seconds(last - start);
+  return result;
+}
+
+VerifyResult Tester::verify(uint32_t count, double rate_pps, size_t frame_bytes) {
+  VerifyResult result;
+  begin_trial(frame_bytes);
+  std::array<std::vector<bool>, 2> seen{std::vector<bool>(count), std::vector<bool>(count)};
+  result.sent = {count, count};
+  send_once(
+      0, count, {true, true}, rate_pps, [](uint32_t) { return true; },
+      [&](Direction direction, const Tag& tag, const rte_mbuf& frame) {
+        Fault fault = find_fault_in(direction, tag, frame);
+        if (fault == Fault::none) {
+          auto& of_way = seen[index_of(direction)];
+          if (tag.flow >= count || of_way[tag.flow]) fault = Fault::twice;
+          if (fault == Fault::none) of_way[tag.flow] = true, ++result.right[index_of(direction)];
+        }
+        ++result.faults[static_cast<size_t>(fault)];
+      });
+  return result;
+}
+
+TrialResult Tester::run(const Trial& trial) {
+  TrialResult result;
+  begin_trial(trial.frame_bytes);
+  const auto take = [&](Direction direction, const Tag& tag, const rte_mbuf& frame) {
+    auto& way = result.ways[index_of(direction)];
+    if (++way.received % sampled_every == 0) ++result.faults[static_cast<size_t>(find_fault_in(direction, tag, frame))];
+  };
+  const auto next = [this, flows = trial.flows] { return picker_.below(flows); };
+  const uint64_t start = read_tsc(), measured = start + ticks(trial.warm_up_s), end = measured + ticks(trial.seconds);
+  std::array<uint64_t, 2> before{}, chosen{};
+  bool warm = false;
+  uint64_t now = start;
+  for (; now < end; now = read_tsc()) {
+    if (!warm && now >= measured) {
+      warm = true;
+      before = {result.ways[0].received, result.ways[1].received};
+      result.seconds = -to_seconds(now - start);
+    }
+    for (const Direction direction : directions) {
+      poll(direction, [&](const Tag& tag, const rte_mbuf& frame) { take(direction, tag, frame); });
+      const size_t at = index_of(direction);
+      if (!trial.sends[at]) continue;
+      auto& way = result.ways[at];
+      way.sent += push(direction);
+      ++way.tries;
+      if (senders_[at].held_count > 0) ++way.full;
+      if (!senders_[at].idle()) continue;
+      const uint64_t due =
+          trial.rate_pps > 0 ? static_cast<uint64_t>(to_seconds(now - start) * trial.rate_pps) : chosen[at] + burst_max;
+      if (due <= chosen[at]) continue;
+      const uint64_t burst = std::min<uint64_t>(due - chosen[at], burst_max);
+      choose(direction, static_cast<uint32_t>(burst), next);
+      chosen[at] += burst;
+    }
+  }
+  result.seconds += to_seconds(now - start);
+  for (const Direction direction : directions) {
+    auto& way = result.ways[index_of(direction)];
+    way.received_measured = way.received - before[index_of(direction)];
+    if (trial.sends[index_of(direction)])
+      way.due = trial.rate_pps > 0 ? static_cast<uint64_t>(to_seconds(now - start) * trial.rate_pps) : way.sent;
+  }
+  release_held();
+  drain(take);
+  result.stale = stale_;
+  return result;
+}
+
+void Tester::release_held() {
+  for (auto& sender : senders_) {
+    Link::release(std::span(sender.held).subspan(sender.held_first, sender.held_count));
+    sender.held_count = sender.chosen_count = 0;
+  }
+}
+
+}  // namespace portolan::bench

@@ -1,0 +1,111 @@
+// Both ends of the traffic through the device under test: opens mappings, learns and verifies their translations, and
+// runs trials at given rates. Single-threaded: whoever calls a method polls both links until it returns. Owns what is
+// on its way; flows and links belong to the caller.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "bench/generator/device.h"
+#include "bench/generator/flows.h"
+#include "bench/generator/frames.h"
+#include "bench/generator/station.h"
+
+namespace portolan::bench {
+
+// What is measured. `io` is a forwarder that changes nothing (testpmd), given the frames of DS-Lite.
+enum class Dut : uint8_t { dslite, nat44, io };
+
+struct Trial {
+  std::array<bool, 2> sends{true, true};  // by Direction
+  double rate_pps = 0;                    // of each direction that sends; 0: as fast as the device takes them
+  double warm_up_s = 0.3, seconds = 2;
+  uint32_t flows = 0;  // of the first so many, each frame's drawn at random
+  size_t frame_bytes = frame_min_bytes;
+};
+
+using FaultCounts = std::array<uint64_t, 16>;  // by Fault; `none`: those checked and found right
+
+struct TrialResult {
+  struct Way {
+    uint64_t due = 0, sent = 0, received = 0;  // of the whole trial, warm-up included
+    uint64_t received_measured = 0;            // without warm-up and drain
+    uint64_t full = 0, tries = 0;              // bursts not taken whole; bursts
+  };
+  std::array<Way, 2> ways;  // by Direction
+  double seconds = 0;       // that were measured
+  uint64_t stale = 0;       // frames of earlier trials
+  FaultCounts faults{};     // of a sample
+};
+
+struct OpenResult {
+  uint64_t sent = 0, opened = 0;
+  double seconds = 0;
+  FaultCounts faults{};
+};
+
+struct VerifyResult {
+  std::array<uint64_t, 2> sent{}, right{};  // by Direction
+  FaultCounts faults{};
+};
+
+class Tester {
+ public:
+  Tester(Link& access, Link& internet, Dut dut, Flows& flows);
+  ~Tester();
+  Tester(const Tester&) = delete;
+  Tester& operator=(const Tester&) = delete;
+
+  // Waits until the device and the two stations know each other's MAC addresses. Throws std::runtime_error when the
+  // time is over.
+  void meet(std::chrono::seconds patience);
+
+  // RFC 9693's preliminary phase: one frame of each flow from subscribers, at a rate (0: as fast as they are taken),
+  // and again for those whose translation did not become known, as long as that helps.
+  OpenResult open(uint32_t first, uint32_t count, double rate_pps, size_t frame_bytes);
+
+  // One frame of each of the first flows each way, at a rate; every one that comes back is checked whole.
+  VerifyResult verify(uint32_t count, double rate_pps, size_t frame_bytes);
+
+  TrialResult run(const Trial& trial);
+
+ private:
+  struct Sender {
+    std::optional<FrameTemplate> frames;
+    std::array<uint32_t, burst_max> chosen;  // flows of the next burst, so that what it needs can be fetched meanwhile
+    std::array<rte_mbuf*, burst_max> held;   // written, not yet taken
+    uint16_t chosen_count = 0, held_first = 0, held_count = 0;
+    [[nodiscard]] bool idle() const { return held_count == 0 && chosen_count == 0; }
+  };
+
+  [[nodiscard]] bool tunnelled(Direction direction, bool coming_back) const;
+  [[nodiscard]] uint32_t mark(Direction direction) const { return trial_ << 8 | static_cast<uint32_t>(direction); }
+  [[nodiscard]] Expectation expectation(Direction direction, uint32_t flow) const;
+  [[nodiscard]] Fault find_fault_in(Direction direction, const Tag& tag, const rte_mbuf& frame) const;
+
+  void begin_trial(size_t frame_bytes);
+  void choose(Direction direction, uint32_t count, auto&& next);
+  void write_chosen(Direction direction);
+  uint16_t push(Direction direction);
+  uint16_t poll(Direction direction, auto&& take);
+  uint64_t drain(auto&& take);
+  uint64_t send_once(uint32_t first, uint32_t count, const std::array<bool, 2>& sends, double rate_pps, auto&& wanted,
+                     auto&& take);
+  void handle_other(Direction arrived_at, const rte_mbuf& frame);
+  void release_held();
+
+  Flows& flows_;
+  Dut dut_;
+  std::array<Link*, 2> links_;       // by the Direction that enters there: access, internet
+  std::array<Station, 2> stations_;  // likewise
+  std::array<Sender, 2> senders_;    // by Direction
+  size_t frame_bytes_ = frame_min_bytes;
+  uint32_t trial_;
+  uint64_t stale_ = 0;
+  Picker picker_{9693};
+};
+
+}  // namespace portolan::bench
