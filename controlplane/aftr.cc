@@ -8,6 +8,7 @@
 #include "controlplane/check_command.h"
 #include "controlplane/engine_settings.h"
 #include "controlplane/operator_commands.h"
+#include "controlplane/pcp_commands.h"
 #include "controlplane/show_sessions.h"
 #include "controlplane/who_command.h"
 #include "dataplane/net/text.h"
@@ -75,6 +76,7 @@ net::Result<void, StartError> Aftr::start_all() {
   add_operator_commands(commands_, *this);
   add_change_commands(commands_, *this);
   add_check_command(commands_, *this);
+  add_pcp_commands(commands_, *this);
   add_who_command(commands_, *this);
   add_show_sessions(commands_, *this);
   auto cli = CliSocket::open(io_, commands_, {config_->cli.socket, config_->cli.group});
@@ -99,8 +101,7 @@ net::Result<void, StartError> Aftr::start_all() {
   injector_ = std::make_unique<Injector>(*dataplane_);
   translator_ = std::make_unique<Translator>(
       *dataplane_, [this](const net::Ipv6& subscriber) { return snapshot_->policy.pool.owner_of(subscriber); });
-  pcp_ = std::make_unique<PcpFront>(pcp_settings(*config_), *snapshot_, *translator_,
-                                    [this] { return uint64_t{now_s()}; });
+  if (auto serving = start_pcp(); !serving) return serving;
   router_ = std::make_unique<Router>(*snapshot_, gateways_, *injector_, *pcp_, now_ms());
   pcp_->set_router(*router_);
   std::vector<nat::Shard*> shard_pointers;
@@ -125,6 +126,26 @@ net::Result<void, StartError> Aftr::start_feed() {
                                   [say = watch_.voice().say](std::string_view text) { say(std::string(text)); });
   if (!server) return tl::unexpected(StartError{server.error().setting, server.error().text});
   feed_->server = std::move(*server);
+  return {};
+}
+
+// What PCP had granted is back in the shards before the first packet, so that nobody else can get its ports.
+net::Result<void, StartError> Aftr::start_pcp() {
+  std::optional<pcp::Store::Opened> store;
+  if (!config_->pcp.store.empty()) {
+    auto opened = pcp::Store::open(config_->pcp.store, now_s());
+    if (!opened) return tl::unexpected(StartError{"pcp.store", opened.error()});
+    store = std::move(*opened);
+  }
+  pcp_ = std::make_unique<PcpFront>(pcp_settings(*config_), *snapshot_, *translator_,
+                                    [this] { return uint64_t{now_s()}; });
+  const auto restored = pcp_->restore(std::move(store), [this](const nat::Command& command) {
+    return shards_[snapshot_->policy.pool.owner_of(command.key.subscriber)]->execute(command, now_s());
+  });
+  if (restored.records > 0)
+    watch_.say(std::to_string(restored.records) + " PCP mappings brought back from " + config_->pcp.store + ", " +
+               std::to_string(restored.moved) + " of them elsewhere, and " + std::to_string(restored.lost) +
+               " lost; their clients are told");
   return {};
 }
 
@@ -176,6 +197,7 @@ bool Aftr::round() {
       [&](std::span<const uint8_t> frame, const pipeline::Context& context) { router_->handle(frame, context, now); },
       punts_per_round);
   done += translator_->poll();
+  done += pcp_->poll(now);
   done += watch_.drain(shards_, now_s(), now);
   if (feed_) {
     if (const size_t looked_at = feed_->source.drain(shards_); looked_at > 0) feed_->server->wake(), done += looked_at;

@@ -71,6 +71,7 @@ class Aftr {
   void hear_shards() {  // everything they have told until now
     while (watch_.drain(shards_, now_s(), now_ms()) > 0) continue;
   }
+  PcpFront& pcp() { return *pcp_; }
   size_t pcp_forget(const net::Ipv6& subscriber) { return pcp_->forget(subscriber); }
   size_t pcp_forget(const pcp::MappingKey& mapping) { return pcp_->forget(mapping); }
 
@@ -89,6 +90,7 @@ class Aftr {
   net::Result<void, StartError> start_all();
   net::Result<void, StartError> start_watch();
   net::Result<void, StartError> start_feed();
+  net::Result<void, StartError> start_pcp();
   void say_what_was_restored();
   [[nodiscard]] Macs macs() const;
   void take_over(std::shared_ptr<const Config> config, nat::Pool pool, std::unique_ptr<LineSink> sink);

@@ -157,12 +157,12 @@ void Aftr::watch_sweep() {
   if (!std::ranges::equal(now.done, sweep_->done, std::greater{})) return;
   const uint64_t ended = now.ended - sweep_->ended;
   sweep_.reset();
-  size_t ended_explicit = pcp_->forget_outside(snapshot_->policy.pool);
-  for (const auto& mapping : std::exchange(changed_statics_, {})) ended_explicit += pcp_->forget(mapping);
+  const size_t moving = pcp_->move_outside(snapshot_->policy.pool);
+  for (const auto& mapping : std::exchange(changed_statics_, {})) pcp_->forget(mapping);
   if (ended > 0)
     watch_.say("reload: " + count_of(ended, "mapping") +
                " ended, for the pool no longer has their outside address or they are static no more; " +
-               std::to_string(ended_explicit) + " of them made by PCP");
+               std::to_string(moving) + " of them made by PCP: they move to other addresses, and their clients are told");
 }
 
 }  // namespace portolan::control

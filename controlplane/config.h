@@ -154,7 +154,16 @@ struct Config {
     bool enabled = true;
     uint32_t lifetime_min_s = 120, lifetime_max_s = 86400;  // RFC 6887 §15
     uint32_t mappings_per_subscriber_max = 32;
-    std::vector<net::Ipv6Prefix> third_party_from;
+    std::vector<net::Ipv6Prefix> third_party_from, portal_from;
+    bool map = true, peer = true, nat_pmp = false, plain_self = false;
+    std::string store = "/var/lib/portolan/pcp.sqlite";  // empty: nothing outlives the process but the mappings
+    uint32_t requests_per_s = 32, requests_burst = 128;   // of one subscriber
+    uint32_t requests_per_s_all = 0;                      // 0: as many as come
+    uint32_t announcements_per_s = 1'000;
+    PortRange port_range{1, 65535};  // that may be asked for by number
+    std::string reserved_ports;
+    uint32_t port_set_max = 32;            // RFC 7753; 1: none
+    uint32_t description_bytes_max = 128;  // RFC 7220 §4
   } pcp;
 
   struct Cli {

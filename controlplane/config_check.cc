@@ -399,6 +399,9 @@ void Checker::statics() const {
 }
 
 void Checker::lifetimes() const {
+  if (!parse_ports(config_.pcp.reserved_ports))
+    fail({"pcp", "reserved-ports"},
+         '"' + config_.pcp.reserved_ports + "\" is not a list of ports; give one like 5060,6000-6010");
   const Name min{"pcp", "min-lifetime"};
   const Name max{"pcp", "max-lifetime"};
   if (good({min, max}) && config_.pcp.lifetime_min_s > config_.pcp.lifetime_max_s)
@@ -429,6 +432,8 @@ void Checker::feed() const {
 void Checker::paths() const {
   if (config_.log.events_required && config_.log.events == LogEvents::off)
     fail({"log", "events-required"}, "is on while log.events is off; switch one of the two over");
+  if (!config_.pcp.store.empty() && !config_.pcp.store.starts_with('/'))
+    fail({"pcp", "store"}, '"' + config_.pcp.store + "\" is not an absolute path; give one");
   const auto& socket = config_.cli.socket;
   constexpr size_t path_bytes_max = 107;  // sockaddr_un, less its terminating zero
   if (!socket.starts_with('/') || socket.size() > path_bytes_max)

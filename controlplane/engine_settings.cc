@@ -130,6 +130,25 @@ pcp::Settings pcp_settings(const Config& config) {
   settings.mappings_per_subscriber_max = config.pcp.mappings_per_subscriber_max;
   settings.mappings_max = config.dataplane.mappings_max;
   settings.third_party_from = config.pcp.third_party_from;
+  settings.portal_from = config.pcp.portal_from;
+  settings.subscribers = config.softwire.allowed_prefixes;
+  for (const auto& prefix : config.nat44.inside_prefixes)
+    settings.subscribers.push_back({net::mapped(prefix.address), static_cast<uint8_t>(96 + prefix.length)});
+  settings.map_enabled = config.pcp.map;
+  settings.peer_enabled = config.pcp.peer;
+  settings.natpmp_enabled = config.pcp.nat_pmp;
+  settings.plain_self = config.pcp.plain_self;
+  settings.durable = !config.pcp.store.empty();
+  settings.requests_per_s = config.pcp.requests_per_s;
+  settings.requests_burst = config.pcp.requests_burst;
+  settings.requests_per_s_all = config.pcp.requests_per_s_all;
+  settings.announcements_per_s = config.pcp.announcements_per_s;
+  settings.suggested_ports = {config.pcp.port_range.first, config.pcp.port_range.last};
+  for (const auto& ports : parse_ports(config.pcp.reserved_ports).value_or(std::vector<PortRange>{}))
+    settings.reserved_ports.push_back({ports.first, ports.last});
+  settings.filters_by_remote = config.nat.filtering != Filtering::endpoint_independent;
+  settings.port_set_max = static_cast<uint16_t>(config.pcp.port_set_max);
+  settings.description_bytes_max = static_cast<uint16_t>(config.pcp.description_bytes_max);
   settings.subscriber_prefix_length = static_cast<uint8_t>(config.softwire.subscriber_prefix_length);
   return settings;
 }

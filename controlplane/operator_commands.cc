@@ -268,25 +268,6 @@ Reply show_interfaces(const Aftr& aftr, const Request& request) {
                      std::move(rows));
 }
 
-Reply show_pcp(const Aftr& aftr, const Request& request) {
-  std::vector<Row> rows;
-  const uint64_t now = aftr.pcp().now_s();
-  aftr.pcp().server().for_each([&](const pcp::MappingKey& key, const pcp::Mapping& mapping) {
-    const bool plain = net::is_mapped(mapping.client.b4);
-    rows.push_back({subscriber_text(aftr, key.subscriber), to_text(key.protocol),
-                    to_text(net::Endpoint{key.inside_address, key.inside_port}), to_text(mapping.outside),
-                    mapping.expires_s > now ? mapping.expires_s - now : uint64_t{0},
-                    plain ? Cell{} : Cell{to_text(mapping.client.b4)},
-                    std::string(plain                  ? "ipv4"
-                                : mapping.client.inner ? "softwire"
-                                                       : "ipv6")});
-  });
-  return table_reply(
-      request,
-      {{"subscriber"}, {"protocol"}, {"inside"}, {"outside"}, {"lifetime_s", true}, {"client_b4"}, {"asked_by"}},
-      std::move(rows));
-}
-
 Reply show_events(const Aftr& aftr, const Request& request) {
   std::vector<Row> rows;
   for (const auto& entry : aftr.watch().history().entries())
@@ -317,7 +298,6 @@ void add_operator_commands(CommandTable& table, Aftr& aftr) {
   show("show neighbors", show_neighbors, "The gateways and whether they answer.");
   show("show interfaces", show_interfaces, "The sides' devices and what they count; a shared one counts for all.");
   show("show events", show_events, "What was said lately: resources, gateways, reloads; the latest last.");
-  show("show pcp", show_pcp, "Explicit mappings as the PCP server knows them; nonces are never shown.");
   table.add({"show counters", "[all]", Access::view,
              [&aftr](const Request& request) { return show_counters(aftr, request); },
              "Every counter that is not zero; with 'all' the zeros too."});

@@ -1,13 +1,18 @@
 #include "controlplane/pcp_front.h"
 
 #include <algorithm>
-#include <map>
 #include <sys/random.h>
+#include <utility>
 #include <vector>
 
 namespace portolan::control {
 
 namespace {
+
+constexpr size_t reopened_per_poll = 64;     // so that the control thread and the rings have room for others
+constexpr unsigned loss_announcements = 10;  // RFC 6887 §14.1.3
+constexpr net::Ipv6 all_nodes{{0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
+constexpr net::Ipv4 all_hosts{0xe0000001};
 
 uint64_t random_seed() {
   uint64_t seed = 0;
@@ -15,17 +20,20 @@ uint64_t random_seed() {
   return seed;
 }
 
-nat::Command to_nat(const pcp::Command& command, uint8_t softwire) {
-  nat::Command out;
-  out.verb =
-      command.verb == pcp::Command::Verb::open ? nat::Command::Verb::open_explicit : nat::Command::Verb::end_explicit;
-  out.exact = command.exact;
-  out.softwire = softwire;
-  out.key = {command.key.subscriber, command.key.inside_address, command.key.inside_port, command.key.protocol, 0};
-  out.b4 = command.b4;
-  out.suggested = command.suggested;
-  out.lifetime_s = command.lifetime_s;
-  return out;
+nat::Command::Verb to_nat(pcp::Command::Verb verb) {
+  switch (verb) {
+    case pcp::Command::Verb::open:
+      return nat::Command::Verb::open_explicit;
+    case pcp::Command::Verb::open_outbound:
+      return nat::Command::Verb::open_outbound;
+    case pcp::Command::Verb::end:
+      return nat::Command::Verb::end_explicit;
+    case pcp::Command::Verb::unpin:
+      return nat::Command::Verb::unpin;
+    case pcp::Command::Verb::address:
+      return nat::Command::Verb::tell_address;
+  }
+  return nat::Command::Verb::unpin;
 }
 
 pcp::CommandResult::Status to_pcp(nat::CommandResult::Status status) {
@@ -49,24 +57,23 @@ pcp::CommandResult::Status to_pcp(nat::CommandResult::Status status) {
   return To::no_resources;
 }
 
+pcp::CommandResult to_pcp(uint64_t ticket, const nat::CommandResult& result) {
+  return {ticket, to_pcp(result.status), result.outside, result.lifetime_s, result.ports};
+}
+
 pcp::Source source_of(const PcpDatagram& datagram) {
   return {datagram.b4, datagram.inner_source, datagram.inner_source ? net::mapped(datagram.server4) : datagram.server6,
           datagram.client_port};
 }
 
-// The datagram that a client's reply or announcement answers, when there is none at hand.
-PcpDatagram datagram_to(const pcp::Source& client, const net::Ipv6& softwire) {
-  PcpDatagram datagram;
-  datagram.b4 = client.b4;
-  datagram.inner_source = client.inner;
-  if (client.inner)
-    datagram.server4 = net::unmapped(client.server);
-  else
-    datagram.server6 = client.server;
-  datagram.softwire = softwire;
-  datagram.client_port = client.port;
-  return datagram;
+net::Mac multicast_mac(const pcp::Source& to) {
+  if (!to.inner) return {{0x33, 0x33, to.b4.bytes[12], to.b4.bytes[13], to.b4.bytes[14], to.b4.bytes[15]}};
+  const uint32_t bits = to.inner->bits;
+  return {{0x01, 0x00, 0x5e, static_cast<uint8_t>(bits >> 16 & 0x7f), static_cast<uint8_t>(bits >> 8),
+           static_cast<uint8_t>(bits)}};
 }
+
+bool is_multicast(const pcp::Source& to) { return to.inner ? *to.inner == all_hosts : to.b4 == all_nodes; }
 
 }  // namespace
 
@@ -76,90 +83,221 @@ PcpFront::PcpFront(pcp::Settings settings, const pipeline::Snapshot& snapshot, T
       now_(std::move(now)),
       server_(std::move(settings), now_(), random_seed()) {}
 
-// Subscribers only: what arrived in a softwire was checked on its way, plain IPv6 is checked here (PCP-006).
-bool PcpFront::may_ask(const PcpDatagram& datagram) const {
-  return datagram.inner_source || std::ranges::any_of(snapshot_->softwire.allowed_prefixes, [&](const auto& prefix) {
-           return net::contains(prefix, datagram.b4);
-         });
+// --- start ---
+
+PcpFront::Restored PcpFront::restore(std::optional<pcp::Store::Opened> store, const Execute& execute) {
+  Restored restored;
+  const bool knows_before = store && !store->contents.epochs.empty();
+  if (store) {
+    store_ = std::move(store->store);
+    for (const auto& epoch : store->contents.epochs) server_.restore_epoch(epoch);
+  }
+  if (!knows_before) {
+    server_.restart_epoch(now_());
+    if (server_.settings().enabled) announce_loss();
+  }
+  carry_out(server_.take_effects());
+  if (!store) return restored;
+  for (const auto& [key, granted] : store->contents.records)
+    if (server_.restore(key, granted, now_())) ++restored.records;
+  carry_out(server_.take_effects());
+  for (const auto& [key, granted] : store->contents.records) {
+    server_.reopen(key, now_());
+    pcp::Effects effects = server_.take_effects();
+    const auto commands = std::exchange(effects.commands, {});
+    carry_out(std::move(effects));
+    for (const auto& command : commands)
+      carry_out(server_.complete(to_pcp(command.ticket, execute(to_nat(command))), now_()));
+  }
+  restored.moved = server_.counters()[pcp::Event::moved];
+  restored.lost = server_.counters()[pcp::Event::lost];
+  return restored;
 }
 
-uint8_t PcpFront::softwire_of(const PcpDatagram& datagram) const {
-  const auto& ours = snapshot_->softwire.aftr_addresses;
-  const auto at = std::ranges::find(ours, datagram.inner_source ? datagram.softwire : datagram.server6);
-  return at == ours.end() ? uint8_t{0} : static_cast<uint8_t>(at - ours.begin());
+// Whoever is on our links hears that the state is gone; behind softwires nobody does, and nobody is known.
+void PcpFront::announce_loss() {
+  std::vector<pcp::Notice> notices;
+  const auto add = [&](const pcp::Source& to) {
+    notices.push_back({to, {}, pcp::build_announce_response(0), std::nullopt, loss_announcements});
+  };
+  for (const net::Ipv6& server : snapshot_->softwire.aftr_addresses)
+    add({all_nodes, std::nullopt, server, pcp::client_port});
+  if (!snapshot_->inside.prefixes.empty())
+    add({net::mapped(all_hosts), all_hosts, net::mapped(snapshot_->inside.address.address), pcp::client_port});
+  announcer_.add(std::move(notices), 0);
+}
+
+// --- requests ---
+
+// Subscribers only: what arrived in a softwire was checked on its way, plain IPv6 is checked here (PCP-006).
+bool PcpFront::may_ask(const PcpDatagram& datagram) const {
+  const auto holds = [&](const net::Ipv6Prefix& prefix) { return net::contains(prefix, datagram.b4); };
+  return datagram.inner_source || std::ranges::any_of(snapshot_->softwire.allowed_prefixes, holds) ||
+         std::ranges::any_of(server_.settings().portal_from, holds);
 }
 
 void PcpFront::on_pcp(const PcpDatagram& datagram) {
   if (!may_ask(datagram)) return;
-  const pcp::Source source = source_of(datagram);
-  auto outcome = server_.handle(datagram.payload, source, now_());
-  if (const auto* reply = std::get_if<pcp::Reply>(&outcome)) answer(*reply, datagram);
-  if (const auto* command = std::get_if<pcp::Command>(&outcome)) submit(*command, datagram);
+  remember_way(datagram);
+  carry_out(server_.handle(datagram.payload, source_of(datagram), now_()));
 }
 
-void PcpFront::submit(const pcp::Command& command, const PcpDatagram& asked) {
-  PcpDatagram kept = asked;
-  kept.payload = {};
-  const auto complete = [this, kept, ticket = command.ticket](pcp::CommandResult::Status status,
-                                                              const nat::CommandResult& result) {
-    const pcp::CommandResult answer_of_translator{ticket, status, result.outside, result.lifetime_s};
-    if (const auto reply = server_.complete(answer_of_translator, now_())) answer(*reply, kept);
-  };
-  const bool taken = translator_.submit(to_nat(command, softwire_of(asked)),
-                                        [complete](const auto& result) { complete(to_pcp(result.status), result); });
-  if (!taken) complete(pcp::CommandResult::Status::no_resources, {});
+void PcpFront::carry_out(pcp::Effects effects) {
+  keep(std::move(effects.changes), std::move(effects.epochs));
+  for (const auto& reply : effects.replies) send(reply);
+  announcer_.add(std::move(effects.notices), 0);
+  for (const auto& answer : effects.answers)
+    if (auto asked = wishes_.extract(answer.token)) asked.mapped()(answer);
+  for (const auto& command : effects.commands) {
+    if (submit(command)) continue;
+    if (command.ticket == 0)
+      deferred_.push_back(command);
+    else
+      carry_out(server_.complete({command.ticket, pcp::CommandResult::Status::no_resources, {}, 0}, now_()));
+  }
 }
 
-void PcpFront::answer(const pcp::Reply& reply, const PcpDatagram& asked) {
-  router_->send_pcp(asked, {reply.message.data(), reply.message.size()});
+bool PcpFront::submit(const pcp::Command& command) {
+  return translator_.submit(to_nat(command), [this, ticket = command.ticket](const nat::CommandResult& result) {
+    carry_out(server_.complete(to_pcp(ticket, result), now_()));
+  });
 }
 
-void PcpFront::tick() { server_.expire(now_()); }
+void PcpFront::keep(std::vector<pcp::Change> changes, std::vector<pcp::EpochChange> epochs) {
+  if (!store_) return;
+  std::vector<pcp::Store::Item> items;
+  items.reserve(changes.size() + epochs.size());
+  std::move(epochs.begin(), epochs.end(), std::back_inserter(items));
+  std::move(changes.begin(), changes.end(), std::back_inserter(items));
+  store_->submit(std::move(items));
+}
+
+nat::Command PcpFront::to_nat(const pcp::Command& command) const {
+  nat::Command out;
+  out.verb = control::to_nat(command.verb);
+  out.exact = command.exact;
+  const auto& ours = snapshot_->softwire.aftr_addresses;
+  const auto way = ways_.find(command.b4);
+  const auto at = way == ways_.end() ? ours.end() : std::ranges::find(ours, way->second.softwire);
+  out.softwire = at == ours.end() ? uint8_t{0} : static_cast<uint8_t>(at - ours.begin());
+  out.key = {command.key.subscriber, command.key.inside_address, command.key.inside_port, command.key.protocol, 0};
+  out.b4 = command.b4;
+  out.suggested = command.suggested;
+  out.remote = command.remote;
+  out.lifetime_s = command.lifetime_s;
+  out.pinned_s = command.pinned_s;
+  out.ports = command.ports;
+  out.keep_parity = command.keep_parity;
+  for (const auto& filter : command.let_in)
+    if (out.let_in.count < nat::FilterList::capacity)
+      out.let_in.filters[out.let_in.count++] = {filter.from, filter.port};
+  static_assert(nat::FilterList::capacity >= pcp::filters_max + pcp::peers_max);
+  return out;
+}
+
+// --- replies ---
+
+// Most clients are behind the gateway and use the first softwire address: nothing has to be remembered of them.
+void PcpFront::remember_way(const PcpDatagram& datagram) {
+  const auto& ours = snapshot_->softwire.aftr_addresses;
+  const net::Ipv6 softwire = datagram.inner_source ? datagram.softwire : datagram.server6;
+  const bool is_usual = !datagram.neighbor && (net::is_mapped(datagram.b4) || ours.empty() || softwire == ours.front());
+  if (is_usual && ways_.empty()) return;
+  if (is_usual) {
+    ways_.erase(datagram.b4);
+    return;
+  }
+  if (ways_.size() >= ways_max) ways_.clear();
+  ways_.insert_or_assign(datagram.b4, Way{datagram.neighbor, softwire});
+}
+
+PcpDatagram PcpFront::datagram_to(const pcp::Source& client) const {
+  PcpDatagram datagram;
+  datagram.b4 = client.b4;
+  datagram.inner_source = client.inner;
+  if (client.inner)
+    datagram.server4 = net::unmapped(client.server);
+  else
+    datagram.server6 = client.server;
+  const auto& ours = snapshot_->softwire.aftr_addresses;
+  if (!ours.empty()) datagram.softwire = ours.front();
+  if (const auto way = ways_.find(client.b4); way != ways_.end()) {
+    datagram.neighbor = way->second.neighbor;
+    if (client.inner && !net::is_mapped(client.b4)) datagram.softwire = way->second.softwire;
+  }
+  if (is_multicast(client)) datagram.neighbor = multicast_mac(client);
+  datagram.client_port = client.port;
+  return datagram;
+}
+
+void PcpFront::send(const pcp::Reply& reply) {
+  router_->send_pcp(datagram_to(reply.to), {reply.message.data(), reply.message.size()});
+}
+
+// --- time ---
+
+void PcpFront::tick() {
+  server_.expire(now_());
+  carry_out(server_.take_effects());
+}
+
+size_t PcpFront::poll(uint64_t now_ms) {
+  size_t done = 0;
+  if (store_)
+    for (const auto& outcome : store_->poll()) {
+      carry_out(server_.stored(outcome.ticket, outcome.done, now_()));
+      ++done;
+    }
+  for (; !deferred_.empty() && submit(deferred_.front()); ++done) deferred_.pop_front();
+  for (size_t i = 0; i < reopened_per_poll && deferred_.empty() && !to_reopen_.empty(); ++i, ++done) {
+    server_.reopen(to_reopen_.front(), now_());
+    to_reopen_.pop_front();
+    carry_out(server_.take_effects());
+  }
+  for (const auto& reply : announcer_.take(server_, now_(), now_ms, server_.settings().announcements_per_s)) {
+    ++server_.counters()[pcp::Event::updates_sent];
+    send(reply);
+    ++done;
+  }
+  return done;
+}
+
+// --- what others change ---
 
 size_t PcpFront::forget(const net::Ipv6& subscriber) {
-  const auto clients = clients_of(subscriber);
+  const auto clients = server_.clients_of(subscriber);
   const size_t forgotten = server_.forget(subscriber);
   tell(subscriber, clients);
   return forgotten;
 }
 
 size_t PcpFront::forget(const pcp::MappingKey& mapping) {
-  const auto clients = clients_of(mapping.subscriber);
+  const auto clients = server_.clients_of(mapping.subscriber);
   const size_t forgotten = server_.forget(mapping);
   if (forgotten > 0) tell(mapping.subscriber, clients);
   return forgotten;
 }
 
-size_t PcpFront::forget_outside(const nat::Pool& pool) {
-  std::vector<pcp::MappingKey> gone;
-  std::map<net::Ipv6, std::vector<pcp::Source>> clients;  // by subscriber
-  server_.for_each([&](const pcp::MappingKey& key, const pcp::Mapping& mapping) {
-    if (pool.number_of(mapping.outside.address)) return;
-    gone.push_back(key);
-    auto& his = clients[key.subscriber];
-    if (std::ranges::find(his, mapping.client) == his.end()) his.push_back(mapping.client);
+size_t PcpFront::move_outside(const nat::Pool& pool) {
+  size_t count = 0;
+  server_.for_each([&](const pcp::RecordKey& key, const pcp::Mapping& mapping) {
+    if (mapping.ended || pool.number_of(mapping.outside.address)) return;
+    to_reopen_.push_back(key);
+    ++count;
   });
-  for (const auto& key : gone) server_.forget(key);
-  for (const auto& [subscriber, his] : clients) tell(subscriber, his);
-  return gone.size();
+  return count;
 }
 
-std::vector<pcp::Source> PcpFront::clients_of(const net::Ipv6& subscriber) const {
-  std::vector<pcp::Source> clients;
-  server_.for_each([&](const pcp::MappingKey& key, const pcp::Mapping& mapping) {
-    if (key.subscriber == subscriber && std::ranges::find(clients, mapping.client) == clients.end())
-      clients.push_back(mapping.client);
-  });
-  return clients;
+void PcpFront::wish(const pcp::Server::Wish& wish, Answered done) {
+  wishes_.emplace(++token_, std::move(done));
+  server_.wish(wish, token_, now_());
+  carry_out(server_.take_effects());
 }
 
 void PcpFront::tell(const net::Ipv6& subscriber, const std::vector<pcp::Source>& clients) {
   server_.restart_epoch(subscriber, now_());
-  const pcp::Message announcement = server_.announce(subscriber, now_());
-  const auto& softwires = snapshot_->softwire.aftr_addresses;
-  for (const auto& client : clients)
-    router_->send_pcp(datagram_to(client, softwires.empty() ? net::Ipv6{} : softwires.front()),
-                      {announcement.data(), announcement.size()});
+  server_.announce_to(subscriber, clients, now_());
+  carry_out(server_.take_effects());
 }
 
 }  // namespace portolan::control

@@ -1,14 +1,20 @@
-// PCP on the AFTR: carries datagrams between the router, the PCP server's pure core and the translator, and tells
-// clients when what they hold has changed. Owner: the control thread.
+// PCP on the AFTR: carries datagrams between the router, the PCP server's pure core, the translator and the store, and
+// tells clients when what they hold has changed. Owner: the control thread; the store writes in a thread of its own.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
+#include <map>
+#include <memory>
+#include <optional>
 #include <vector>
 
 #include "controlplane/router/router.h"
 #include "controlplane/translator.h"
+#include "pcp-server/announcer.h"
 #include "pcp-server/server.h"
+#include "pcp-server/store.h"
 
 namespace portolan::control {
 
@@ -24,31 +30,65 @@ class PcpFront : public PcpService {
     snapshot_ = &snapshot;
   }
 
+  // At start, while no worker runs: everything the store holds is asked of the shards again by `execute`. Without a
+  // store, or with a new one, the epoch starts anew and the links are told (RFC 6887 §14.1.3).
+  using Execute = std::function<nat::CommandResult(const nat::Command&)>;
+  struct Restored {
+    size_t records = 0;
+    uint64_t moved = 0, lost = 0;
+  };
+  Restored restore(std::optional<pcp::Store::Opened> store, const Execute& execute);
+
   void on_pcp(const PcpDatagram& datagram) override;
-  void tick();  // once a second
+  void tick();                   // once a second
+  size_t poll(uint64_t now_ms);  // what the store has done, what is to be told; returns how much there was to do
 
   // The translator ended all of a subscriber's mappings, or one: forgets them and tells his clients, so that they ask
   // anew at once (RFC 6887 §14.1.3). Returns how many explicit ones there were.
   size_t forget(const net::Ipv6& subscriber);
   size_t forget(const pcp::MappingKey& mapping);
-  size_t forget_outside(const nat::Pool& pool);  // likewise of all whose outside address the pool has not
+  // The mappings whose outside address the pool has no more are asked for anew, some at a time. Returns how many.
+  size_t move_outside(const nat::Pool& pool);
+
+  // The operator's wish; `done` is called when its answer is there, at once or later.
+  using Answered = std::function<void(const pcp::Answer&)>;
+  void wish(const pcp::Server::Wish& wish, Answered done);
 
   [[nodiscard]] const pcp::Server& server() const { return server_; }
+  [[nodiscard]] const pcp::Store* store() const { return store_.get(); }
+  [[nodiscard]] size_t notices_waiting() const { return announcer_.waiting(); }
   [[nodiscard]] uint64_t now_s() const { return now_(); }
 
  private:
-  void submit(const pcp::Command& command, const PcpDatagram& asked);
-  [[nodiscard]] std::vector<pcp::Source> clients_of(const net::Ipv6& subscriber) const;
+  // How a client is reached where that is not as everybody is: a neighbour on the link, another of our softwires.
+  struct Way {
+    std::optional<net::Mac> neighbor;
+    net::Ipv6 softwire;
+  };
+  void carry_out(pcp::Effects effects);
+  bool submit(const pcp::Command& command);
+  void keep(std::vector<pcp::Change> changes, std::vector<pcp::EpochChange> epochs);
+  void announce_loss();
+  void send(const pcp::Reply& reply);
+  void remember_way(const PcpDatagram& datagram);
+  [[nodiscard]] PcpDatagram datagram_to(const pcp::Source& client) const;
   void tell(const net::Ipv6& subscriber, const std::vector<pcp::Source>& clients);
-  void answer(const pcp::Reply& reply, const PcpDatagram& asked);
   [[nodiscard]] bool may_ask(const PcpDatagram& datagram) const;
-  [[nodiscard]] uint8_t softwire_of(const PcpDatagram& datagram) const;
+  [[nodiscard]] nat::Command to_nat(const pcp::Command& command) const;
 
+  static constexpr size_t ways_max = 65'536;
   const pipeline::Snapshot* snapshot_;
   Translator& translator_;
   Now now_;
   pcp::Server server_;
+  std::unique_ptr<pcp::Store> store_;
+  pcp::Announcer announcer_;
   Router* router_ = nullptr;
+  std::map<net::Ipv6, Way> ways_;         // by the client's Source::b4
+  std::deque<pcp::Command> deferred_;     // that nobody waits for and whose owner's ring was full
+  std::deque<pcp::RecordKey> to_reopen_;  // bounded by the records there are
+  std::map<uint64_t, Answered> wishes_;   // by token; bounded by the command line's connections
+  uint64_t token_ = 0;
 };
 
 }  // namespace portolan::control

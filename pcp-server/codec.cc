@@ -35,34 +35,49 @@ size_t bytes_min(Opcode opcode) {
   }
 }
 
-// THIRD_PARTY alone matters to a client; all else is skipped, even what is mandatory to process (§7.3).
-std::optional<net::Ipv6> third_party_of(net::Reader options) {
+// What tells a client which of his mappings is meant; all else is skipped, even what is mandatory to process (§7.3).
+void take_identity(net::Reader options, MapResponse& out) {
   while (options.size() > 0) {
     auto [code, body] = take_option(options);
-    if (OptionCode{code} == OptionCode::third_party && body.size() == sizeof(net::Ipv6)) return body.read<net::Ipv6>();
+    if (OptionCode{code} == OptionCode::third_party && body.size() == sizeof(net::Ipv6))
+      out.third_party = body.read<net::Ipv6>();
+    if (OptionCode{code} == OptionCode::port_set && body.size() == sizeof(PortSetBody))
+      out.port_set = body.read<PortSetBody>();
   }
-  return std::nullopt;
 }
 
-net::Result<MapResponse, Ignored> parse_map(net::Reader in) {
+net::Result<MapResponse, Ignored> parse_map(net::Reader in, Opcode opcode) {
   const auto map = in.read<MapBody>();
+  MapResponse out{map.nonce, net::Protocol{map.protocol}, map.internal_port, map.external_port, map.external_address};
+  if (opcode == Opcode::peer) {
+    const auto remote_port = in.read<net::Port>();
+    in.read<net::be16>();
+    const auto remote_address = in.read<net::Ipv6>();
+    out.remote = net::Endpoint{unmapped(remote_address), remote_port};
+  }
   if (in.failed()) return tl::unexpected(Ignored::bad_size);
   if (!well_formed(in)) return tl::unexpected(Ignored::malformed_option);
-  return MapResponse{map.nonce,         net::Protocol{map.protocol}, map.internal_port,
-                     map.external_port, map.external_address,        third_party_of(in)};
+  take_identity(in, out);
+  return out;
 }
 
 }  // namespace
 
 Message build_map_request(const net::Ipv6& client, const MapRequest& request) {
-  Message out = request_of(Opcode::map, request.lifetime_s, client);
+  Message out = request_of(request.remote ? Opcode::peer : Opcode::map, request.lifetime_s, client);
   append(out, MapBody{request.nonce,
                       static_cast<uint8_t>(request.protocol),
                       {},
                       request.internal_port,
                       request.suggested_port,
                       request.suggested_address});
-  append_options(out, {request.third_party, request.prefer_failure});
+  if (request.remote) {
+    append(out, request.remote->port);
+    append(out, net::be16{});
+    append(out, net::mapped(request.remote->address));
+  }
+  append_options(out, {request.third_party, request.prefer_failure, request.filters, request.description,
+                       request.subscriber_id, request.port_set});
   return out;
 }
 
@@ -99,8 +114,8 @@ net::Result<Response, Ignored> parse_response(std::span<const uint8_t> message) 
   if (message.size() < sizeof header || message.size() > message_bytes_max || message.size() % unit_bytes != 0)
     return tl::unexpected(Ignored::bad_size);
   if (out.opcode == Opcode::announce) return out;
-  if (out.opcode != Opcode::map) return tl::unexpected(Ignored::unknown_opcode);
-  auto map = parse_map(net::Reader{message.subspan(sizeof header)});
+  if (out.opcode != Opcode::map && out.opcode != Opcode::peer) return tl::unexpected(Ignored::unknown_opcode);
+  auto map = parse_map(net::Reader{message.subspan(sizeof header)}, out.opcode);
   if (!map) return tl::unexpected(map.error());
   out.map = *map;
   return out;
@@ -110,7 +125,7 @@ bool answers(const Response& response, const MapRequest& request) {
   if (!response.map) return false;
   const MapResponse& map = *response.map;
   if (map.nonce != request.nonce || map.protocol != request.protocol || map.internal_port != request.internal_port ||
-      map.third_party != request.third_party)
+      map.third_party != request.third_party || map.remote != request.remote)
     return false;
   if (!request.prefer_failure || response.code != Code::success) return true;
   const bool any_address = request.suggested_address == any_ipv4 || request.suggested_address == any_ipv6;
@@ -123,10 +138,15 @@ net::Result<Request, Malformed> parse_request(std::span<const uint8_t> message) 
   if (message.size() % unit_bytes != 0) return tl::unexpected(Malformed::not_a_multiple_of_4);
   net::Reader in{message};
   const auto header = in.read<RequestHeader>();
-  Request out{Opcode{header.r_opcode}, header.lifetime_s, header.client, {}, {}};
+  Request out{Opcode{header.r_opcode}, header.lifetime_s, header.client};
   if (in.failed() || message.size() < bytes_min(out.opcode)) return tl::unexpected(Malformed::too_short_for_opcode);
-  if (out.opcode == Opcode::map) out.map = in.read<MapBody>();
-  if (out.opcode == Opcode::map || out.opcode == Opcode::announce) out.options = in.rest();
+  if (out.opcode == Opcode::map || out.opcode == Opcode::peer) out.map = in.read<MapBody>();
+  if (out.opcode == Opcode::peer) {
+    out.remote_port = in.read<net::Port>();
+    in.read<net::be16>();
+    out.remote_address = in.read<net::Ipv6>();
+  }
+  if (out.opcode <= Opcode::peer) out.options = in.rest();
   return out;
 }
 
@@ -137,6 +157,21 @@ Message build_map_response(const MapBody& map, const Options& options, uint32_t 
   append(out, body);
   append_options(out, options);
   return out;
+}
+
+Message build_peer_response(const PeerBody& peer, const Options& options, uint32_t lifetime_s, uint32_t epoch_s) {
+  Message out = success_of(Opcode::peer, lifetime_s, epoch_s);
+  PeerBody body = peer;
+  body.map.reserved = {};
+  body.reserved = {};
+  append(out, body);
+  append_options(out, options);
+  return out;
+}
+
+void set_epoch(Message& response, uint32_t epoch_s) {
+  const net::be32 field = epoch_s;
+  std::memcpy(response.data() + offsetof(ResponseHeader, epoch_s), &field, sizeof field);
 }
 
 Message build_announce_response(uint32_t epoch_s) { return success_of(Opcode::announce, 0, epoch_s); }

@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "dataplane/net/result.h"
 #include "dataplane/net/types.h"
@@ -17,7 +18,7 @@ namespace portolan::pcp {
 
 // --- client side ---
 
-// A MAP request as a client words it (§11.2). lifetime_s 0 asks for deletion (§15.1).
+// A MAP request as a client words it (§11.2), or with `remote` a PEER (§12.2). lifetime_s 0 asks for deletion (§15.1).
 struct MapRequest {
   Nonce nonce{};
   net::Protocol protocol{};
@@ -25,8 +26,13 @@ struct MapRequest {
   net::Port suggested_port;                // 0: any
   net::Ipv6 suggested_address = any_ipv4;  // any_ipv4: any
   uint32_t lifetime_s = 0;
-  std::optional<net::Ipv6> third_party;  // the inside host, if it is not the client (§13.1); IPv4 as mapped
-  bool prefer_failure = false;           // the suggestion or nothing (§13.2)
+  std::optional<net::Ipv6> third_party;      // the inside host, if it is not the client (§13.1); IPv4 as mapped
+  bool prefer_failure = false;               // the suggestion or nothing (§13.2)
+  std::vector<FilterBody> filters{};         // §13.3
+  std::optional<std::string> description{};  // RFC 7220
+  std::optional<std::vector<uint8_t>> subscriber_id{};  // RFC 7843
+  std::optional<PortSetBody> port_set{};                // RFC 7753
+  std::optional<net::Endpoint> remote{};
 };
 
 // `client` is the source address the packet will leave with (§8.1); IPv4 as mapped.
@@ -39,7 +45,9 @@ struct MapResponse {
   net::Protocol protocol{};
   net::Port internal_port, assigned_port;
   net::Ipv6 assigned_address;
-  std::optional<net::Ipv6> third_party;
+  std::optional<net::Ipv6> third_party{};
+  std::optional<PortSetBody> port_set{};
+  std::optional<net::Endpoint> remote{};  // of a PEER
   friend bool operator==(const MapResponse&, const MapResponse&) = default;
 };
 
@@ -51,7 +59,7 @@ struct Response {
   Code code{};
   uint32_t lifetime_s = 0;  // of the mapping, or how long the error lasts
   uint32_t epoch_s = 0;
-  std::optional<MapResponse> map;  // present if and only if opcode is map and code is not unsupp_version
+  std::optional<MapResponse> map;  // present if and only if opcode is map or peer and code is not unsupp_version
 };
 
 // Why a datagram is no response and is ignored (§8.3).
@@ -72,9 +80,11 @@ bool answers(const Response& response, const MapRequest& request);
 struct Request {
   Opcode opcode{};
   uint32_t lifetime_s = 0;
-  net::Ipv6 client;
-  MapBody map{};                     // opcode map
-  std::span<const uint8_t> options;  // what follows the opcode part; empty for opcodes without one known here
+  net::Ipv6 client{};
+  MapBody map{};                       // opcodes map and peer
+  net::Port remote_port{};             // opcode peer
+  net::Ipv6 remote_address{};          // the same
+  std::span<const uint8_t> options{};  // what follows the opcode part; empty for opcodes without one known here
 };
 
 enum class Malformed : uint8_t { too_long, not_a_multiple_of_4, too_short_for_opcode };
@@ -85,6 +95,7 @@ net::Result<Request, Malformed> parse_request(std::span<const uint8_t> message);
 
 // The answer to a MAP: `map` is the request's with the external fields assigned, `options` the processed ones (§11.1).
 Message build_map_response(const MapBody& map, const Options& options, uint32_t lifetime_s, uint32_t epoch_s);
+Message build_peer_response(const PeerBody& peer, const Options& options, uint32_t lifetime_s, uint32_t epoch_s);
 Message build_announce_response(uint32_t epoch_s);  // solicited or not (§14.1)
 
 // What an error response says beyond the request it copies.
@@ -95,5 +106,8 @@ struct Refusal {
 };
 // The request's copy, cut at 1100 octets and padded to 4 (§8.2); a request of 2 octets or more is needed.
 Message build_error_response(std::span<const uint8_t> request, const Refusal& refusal, uint32_t epoch_s);
+
+// Any response made before, as of now.
+void set_epoch(Message& response, uint32_t epoch_s);
 
 }  // namespace portolan::pcp

@@ -4,6 +4,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <vector>
 
 #include "dataplane/net/types.h"
 
@@ -18,18 +19,36 @@ struct MappingKey {
   friend auto operator<=>(const MappingKey&, const MappingKey&) = default;
 };
 
+// Who may send in: a prefix, and a port or all of them (RFC 6887 §13.3).
+struct Filter {
+  net::Ipv4Prefix from;
+  net::Port port;  // 0: all
+  friend bool operator==(const Filter&, const Filter&) = default;
+};
+inline constexpr size_t filters_max = 8;     // of a mapping
+inline constexpr size_t peers_max = 8;       // PEERs of an inside endpoint
+inline constexpr size_t port_set_max = 128;  // ports of a PORT_SET, whatever is configured
+
 struct Command {
   enum class Verb : uint8_t {
-    open,  // make the mapping explicit and let it live lifetime_s from now; makes it if there is none (RFC 6887 §11.3)
-    end,   // end its explicit life; while implicit traffic keeps it alive it stays (RFC 6887 §15)
+    open,           // make the mapping explicit and let it live lifetime_s from now; makes it if there is none (§11.3)
+    open_outbound,  // as if the inside had sent `remote` a packet; it lives lifetime_s at least (§12.3)
+    end,            // end its explicit life; it stays while traffic or pinned_s keep it alive (§15)
+    unpin,          // of a mapping that is not explicit: pinned_s and let_in are these from now on
+    address,        // which outside address the subscriber has
   };
-  uint64_t ticket = 0;
+  uint64_t ticket = 0;  // 0: nobody waits for the result
   Verb verb{};
   MappingKey key;
-  net::Ipv6 b4;             // the softwire to send inbound packets through
-  net::Endpoint suggested;  // outside; zero address and zero port each mean "any"
-  bool exact = false;       // suggested or nothing (PREFER_FAILURE, RFC 6887 §13.2)
-  uint32_t lifetime_s = 0;  // open: from now
+  net::Ipv6 b4;                // the softwire to send inbound packets through
+  net::Endpoint suggested;     // outside; zero address and zero port each mean "any"
+  bool exact = false;          // suggested or nothing (PREFER_FAILURE §13.2, PEER §12.3)
+  uint32_t lifetime_s = 0;     // open*: from now
+  uint32_t pinned_s = 0;       // what PEERs keep it for whatever becomes of its explicit life
+  net::Endpoint remote;        // open_outbound
+  std::vector<Filter> let_in;  // nobody else, if the mapping is explicit; empty: whom the policy lets in
+  uint16_t ports = 1;          // open, end: so many from the inside port on, as one (RFC 7753)
+  bool keep_parity = false;    // the first outside port is odd if the first inside port is
 };
 
 struct CommandResult {
@@ -41,11 +60,13 @@ struct CommandResult {
     not_available,  // exact was asked and the suggestion is taken, prohibited or not ours
     implicit,       // end: the mapping was never explicit
     unknown,        // end: no such mapping
+    fixed,          // the mapping is the operator's: it is there for ever, nobody's to change (§11.3, 2)
   };
   uint64_t ticket = 0;
   Status status{};
-  net::Endpoint outside;    // open, done: what was assigned
-  uint32_t lifetime_s = 0;  // open: granted; end: what traffic still keeps it alive for, 0 = gone
+  net::Endpoint outside;    // open*, done: what was assigned, of the first port; address: the address
+  uint32_t lifetime_s = 0;  // open*: granted; end: what traffic still keeps it alive for, 0 = gone
+  uint16_t ports = 1;       // open: so many were mapped
 };
 
 }  // namespace portolan::pcp

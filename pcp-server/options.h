@@ -1,12 +1,14 @@
-// PCP options (RFC 6887 §7.3, §13): what this server processes, and the walk that server and client share. Pure, so an
-// error can leave no state behind.
+// PCP options (RFC 6887 §7.3, §13; RFC 7220, 7753, 7843): what this server processes, and the walk that server and
+// client share. Pure, so an error can leave no state behind.
 //
-// Processed: THIRD_PARTY, PREFER_FAILURE. FILTER is refused as unsupported because nothing in the data plane enforces
-// it yet: a SUCCESS would promise a protection that is not there (§13.3).
+// PREFIX64 (RFC 7225) is for translators between IPv4 and IPv6 and is left out of every answer, as §4.2 there says of
+// one that has no prefix. Options of RFC 7652 are refused as unsupported.
 #pragma once
 
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "dataplane/net/reader.h"
 #include "dataplane/net/result.h"
@@ -17,8 +19,12 @@
 namespace portolan::pcp {
 
 struct Options {
-  std::optional<net::Ipv6> third_party;  // the inside host the request is for (§13.1)
-  bool prefer_failure = false;           // the suggestion or nothing (§13.2)
+  std::optional<net::Ipv6> third_party;                 // the inside host the request is for (§13.1)
+  bool prefer_failure = false;                          // the suggestion or nothing (§13.2)
+  std::vector<FilterBody> filters{};                    // in their order; prefix length 0 removes all before (§13.3)
+  std::optional<std::string> description{};             // UTF-8; empty: no description any more (RFC 7220)
+  std::optional<std::vector<uint8_t>> subscriber_id{};  // THIRD_PARTY_ID (RFC 7843)
+  std::optional<PortSetBody> port_set{};                // (RFC 7753)
   friend bool operator==(const Options&, const Options&) = default;
 };
 
@@ -38,5 +44,8 @@ bool well_formed(net::Reader in);
 net::Result<Options, Code> parse_options(net::Reader in, Opcode opcode);
 
 void append_options(Message& message, const Options& options);
+
+// The text's longest beginning of at most `bytes_max` octets that ends between characters (RFC 7220 §3).
+std::string cut_utf8(std::string_view text, size_t bytes_max);
 
 }  // namespace portolan::pcp

@@ -87,6 +87,8 @@ enum class OptionCode : uint8_t {  // below 128: mandatory to process (§7.3)
   port_set = 130,       // RFC 7753
 };
 inline constexpr uint8_t option_optional_bit = 0x80;
+inline constexpr size_t option_bytes_max = 1016;  // RFC 7220 §3, RFC 7843 §4
+inline constexpr uint8_t ipv4_prefix_bits = 96;   // §13.3: before an IPv4 prefix's own length
 
 using Nonce = std::array<uint8_t, 12>;
 
@@ -122,6 +124,22 @@ struct PeerBody {  // §12.1
   net::Ipv6 remote_address;
 };
 static_assert(sizeof(PeerBody) == 56 && alignof(PeerBody) == 1);
+
+struct FilterBody {  // §13.3
+  uint8_t reserved, prefix_length;
+  net::Port remote_port;  // 0: all
+  net::Ipv6 remote_address;
+  friend bool operator==(const FilterBody&, const FilterBody&) = default;
+};
+static_assert(sizeof(FilterBody) == 20 && alignof(FilterBody) == 1);
+
+struct PortSetBody {  // RFC 7753 §4.1
+  net::be16 size;
+  net::Port first_internal;
+  uint8_t reserved_parity;  // lowest bit: P
+  friend bool operator==(const PortSetBody&, const PortSetBody&) = default;
+};
+static_assert(sizeof(PortSetBody) == 5 && alignof(PortSetBody) == 1);
 
 struct OptionHeader {  // §7.3; `bytes` does not count the padding to 4
   uint8_t code, reserved;

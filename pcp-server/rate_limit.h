@@ -1,6 +1,4 @@
-// How fast a subscriber may ask (PCD-014), judged before a request is parsed. A fixed table of buckets, never grown and
-// never searched: subscribers whose keyed hashes meet share a bucket, so a flood costs its sender and a few others at
-// most.
+// How fast may be asked (PCD-014), judged before a request is parsed.
 #pragma once
 
 #include <algorithm>
@@ -12,26 +10,35 @@
 
 namespace portolan::pcp {
 
-class RateLimit {
+// So many a second, with a reserve.
+class Allowance {
  public:
-  explicit RateLimit(uint64_t seed) : seed_(seed), buckets_(size_t{1} << buckets_log2) {}
-
-  // One request of `subscriber`: true if it is within `per_s` a second, with `burst` in reserve.
-  bool admit(const net::Ipv6& subscriber, uint64_t now_s, uint32_t per_s, uint32_t burst) {
-    Bucket& bucket = buckets_[index(subscriber)];
-    const uint64_t seconds = std::min<uint64_t>(now_s - bucket.last_s, burst);
-    bucket.last_s = now_s;
-    bucket.used -= std::min<uint64_t>(bucket.used, seconds * per_s);
-    if (bucket.used >= burst) return false;
-    ++bucket.used;
+  // One more: true if it is within `per_s` a second, with `burst` in reserve.
+  bool admit(uint64_t now_s, uint32_t per_s, uint32_t burst) {
+    const uint64_t seconds = std::min<uint64_t>(now_s - last_s_, burst);
+    last_s_ = now_s;
+    used_ -= std::min<uint64_t>(used_, seconds * per_s);
+    if (used_ >= burst) return false;
+    ++used_;
     return true;
   }
 
  private:
+  uint64_t last_s_ = 0, used_ = 0;
+};
+
+// … of each subscriber: a fixed table, never grown and never searched. Subscribers whose keyed hashes meet share an
+// allowance, so a flood costs its sender and a few others at most.
+class RateLimit {
+ public:
+  explicit RateLimit(uint64_t seed) : seed_(seed), buckets_(size_t{1} << buckets_log2) {}
+
+  bool admit(const net::Ipv6& subscriber, uint64_t now_s, uint32_t per_s, uint32_t burst) {
+    return buckets_[index(subscriber)].admit(now_s, per_s, burst);
+  }
+
+ private:
   static constexpr unsigned buckets_log2 = 14;
-  struct Bucket {
-    uint64_t last_s = 0, used = 0;
-  };
 
   [[nodiscard]] size_t index(const net::Ipv6& subscriber) const {
     const auto words = std::bit_cast<std::array<uint64_t, 2>>(subscriber);
@@ -46,7 +53,7 @@ class RateLimit {
   }
 
   uint64_t seed_;
-  std::vector<Bucket> buckets_;
+  std::vector<Allowance> buckets_;
 };
 
 }  // namespace portolan::pcp

@@ -61,6 +61,8 @@ struct Command {
   net::Endpoint remote;
   uint32_t lifetime_s = 0;
   uint32_t pinned_s = 0;  // from now, whatever becomes of the explicit life
+  uint16_t ports = 1;        // open_explicit, end_explicit: so many from the inside port on, without a gap (RFC 7753)
+  bool keep_parity = false;  // of several: the first outside port is odd if the first inside port is
   FilterList let_in;      // alone, if the mapping is explicit; else besides those whom the policy lets in
 };
 
@@ -81,6 +83,7 @@ struct CommandResult {
   uint32_t lifetime_s = 0;
   uint32_t ended = 0;  // mappings ended
   uint32_t kept = 0;   // static ones that were not
+  uint16_t ports = 1;  // open_explicit: so many were mapped
 };
 
 }  // namespace portolan::nat

@@ -264,6 +264,16 @@ class Shard {
   [[nodiscard]] bool is_listed(MappingIndex index, net::Endpoint remote) const;
   [[nodiscard]] bool is_shut_to(MappingIndex index, net::Endpoint remote) const;
 
+  // shard_port_set.cc
+  struct Run {
+    net::Port first;
+    uint32_t ports = 0;
+  };
+  CommandResult open_set(const Command& command, uint32_t now_s);
+  CommandResult end_set(const Command& command, uint32_t now_s);
+  std::optional<net::Endpoint> find_run(const Command& command);
+  [[nodiscard]] Run longest_run(uint32_t block, uint32_t row, const Command& command) const;
+
   // shard_limits.cc
   std::optional<Verdict> move_mapping(MappingIndex index, const net::Ipv6& b4, uint8_t softwire);
   std::optional<Verdict> follow_b4(uint32_t subscriber, const net::Ipv6& b4, uint8_t softwire);

@@ -35,11 +35,11 @@ CommandResult Shard::execute(const Command& command, uint32_t now_s) {
   using Status = CommandResult::Status;
   switch (command.verb) {
     case Command::Verb::open_explicit:
-      return open_explicit(command, now_s);
+      return command.ports > 1 ? open_set(command, now_s) : open_explicit(command, now_s);
     case Command::Verb::open_outbound:
       return open_outbound(command, now_s);
     case Command::Verb::end_explicit:
-      return end_explicit(command, now_s);
+      return command.ports > 1 ? end_set(command, now_s) : end_explicit(command, now_s);
     case Command::Verb::unpin:
       return unpin(command, now_s);
     case Command::Verb::tell_address: {

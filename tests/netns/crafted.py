@@ -67,6 +67,8 @@ class Wire:
 
 
 def is_housekeeping(frame):
+    if UDP in frame and frame[UDP].dport == 5350 and frame.dst[:5] in ("33:33", "01:00"):  # PCP's ANNOUNCE to the link
+        return True
     return any(layer in frame for layer in (ARP, ICMPv6ND_NS, ICMPv6ND_NA, ICMPv6ND_RS, ICMPv6ND_RA))
 
 

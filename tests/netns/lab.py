@@ -344,6 +344,8 @@ gateway = {INTERNET_GATEWAY}
 aftr-address = {AFTR}
 [pool]
 prefix = {self.pool}
+[pcp]
+store = {self.directory}/pcp.sqlite
 [cli]
 socket = {self.directory}/cli.sock
 [feed]

@@ -6,9 +6,9 @@ import os
 import struct
 
 PORT = 5351
-ANNOUNCE, MAP = 0, 1
+ANNOUNCE, MAP, PEER = 0, 1, 2
 SUCCESS, NOT_AUTHORIZED, UNSUPP_OPTION, ADDRESS_MISMATCH = 0, 2, 5, 12
-THIRD_PARTY = 1
+THIRD_PARTY, FILTER, DESCRIPTION, PORT_SET = 1, 3, 128, 130
 TCP, UDP = 6, 17
 
 
@@ -26,12 +26,30 @@ def request(opcode, client, lifetime=0, body=b""):
     return struct.pack("!BBHI16s", 2, opcode, 0, lifetime, address_field(client)) + body
 
 
-def map_request(client, protocol, inside_port, lifetime=3600, nonce=None, suggested=("0.0.0.0", 0), third_party=None):
+def map_request(client, protocol, inside_port, lifetime=3600, nonce=None, suggested=("0.0.0.0", 0), third_party=None,
+                options=()):
     body = struct.pack("!12sB3xHH16s", nonce or os.urandom(12), protocol, inside_port, suggested[1],
                        address_field(suggested[0]))
     if third_party:
         body += option(THIRD_PARTY, address_field(third_party))
-    return request(MAP, client, lifetime, body)
+    return request(MAP, client, lifetime, body + b"".join(options))
+
+
+def peer_request(client, protocol, inside_port, remote, lifetime=3600, nonce=None, suggested=("0.0.0.0", 0)):
+    """§12.1; `remote`: address and port."""
+    return request(PEER, client, lifetime,
+                   struct.pack("!12sB3xHH16sH2x16s", nonce or os.urandom(12), protocol, inside_port, suggested[1],
+                               address_field(suggested[0]), remote[1], address_field(remote[0])))
+
+
+def filter_option(remote, prefix_length, port=0):
+    """§13.3; the length is that of the IPv4 prefix."""
+    return option(FILTER, struct.pack("!BBH16s", 0, 96 + prefix_length, port, address_field(remote)))
+
+
+def port_set_option(size, first, parity=0):
+    """RFC 7753 §4.1."""
+    return option(PORT_SET, struct.pack("!HHB", size, first, parity))
 
 
 @dataclasses.dataclass
@@ -45,6 +63,7 @@ class Response:
     inside_port: int = 0
     outside_port: int = 0
     outside: str = ""
+    options: dict = dataclasses.field(default_factory=dict)
 
 
 def parse(data):
@@ -55,9 +74,14 @@ def parse(data):
     if version != 2 or not opcode & 0x80 or reserved:
         raise ValueError(f"version {version}, opcode {opcode:#x}, reserved {reserved}")
     response = Response(opcode & 0x7f, result, lifetime, epoch)
-    if response.opcode == MAP and len(data) >= 60:
+    if response.opcode in (MAP, PEER) and len(data) >= 60:
         fields = struct.unpack("!12sB3xHH16s", data[24:60])
         response.nonce, response.protocol, response.inside_port, response.outside_port = fields[:4]
         outside = ipaddress.IPv6Address(fields[4])
         response.outside = str(outside.ipv4_mapped or outside)
+        rest = data[60 if response.opcode == MAP else 80:]
+        while rest:
+            code, _, length = struct.unpack("!BBH", rest[:4])
+            response.options.setdefault(code, []).append(rest[4:4 + length])
+            rest = rest[4 + (length + 3) // 4 * 4:]
     return response

@@ -2,6 +2,8 @@
 """PCP over both of DS-Lite's transports, the mapping proved by traffic."""
 
 import os
+import shutil
+import signal
 
 from scapy.all import ICMP, IP, UDP, IPv6, Raw
 
@@ -104,6 +106,109 @@ class Pcp(crafted.LabTest):
         outside, port = self.open_udp()
         fence = self.down(IP(src=REMOTE, dst=outside) / UDP(sport=53, dport=port) / Raw(b"fence"))
         self.assertEqual(bytes(fence[UDP].payload), b"fence")
+
+    def test_PCP_115_filters_are_enforced(self):
+        nonce, other = os.urandom(12), "198.18.0.99"
+        answer = self.ask_tunnelled(pcp.map_request(HOME, pcp.UDP, self.port, nonce=nonce,
+                                                    options=[pcp.filter_option(REMOTE, 32), pcp.option(pcp.DESCRIPTION, b"web")]))
+        self.assertMapped(answer, B3, nonce)  # REMOTE is let in
+        self.assertEqual(answer.options[pcp.DESCRIPTION], [b"web"])
+        self.assertEqual(len(answer.options[pcp.FILTER]), 1)
+        self.internet.send(IP(src=other, dst=answer.outside) / UDP(sport=999, dport=answer.outside_port) / Raw(b"shut out"))
+        fence = self.down(IP(src=REMOTE, dst=answer.outside) / UDP(sport=999, dport=answer.outside_port) / Raw(b"fence"))
+        self.assertEqual(bytes(fence[UDP].payload), b"fence")
+        self.assertIn("web", self.lab.ctl("show pcp"))
+        self.assertNotIn(nonce.hex(), self.lab.ctl("-j show pcp"))
+
+    # Also shows PCP-072, PCP-073, PCP-083.
+    def test_PCP_070_PCP_075_a_peer_before_and_after_traffic(self):
+        first = self.ask_tunnelled(pcp.peer_request(HOME, pcp.UDP, self.port, (REMOTE, 53)))
+        self.assertEqual((first.opcode, first.result), (pcp.PEER, pcp.SUCCESS))
+        self.assertGreaterEqual(first.lifetime, 3600)
+        out = self.up(self.udp())
+        self.assertEqual((out.src, out[UDP].sport), (first.outside, first.outside_port))
+        again = self.ask_tunnelled(pcp.peer_request(HOME, pcp.UDP, self.port, ("198.18.0.99", 7), suggested=("192.0.2.9", 9)))
+        self.assertEqual((again.result, again.outside_port), (pcp.SUCCESS, first.outside_port))
+
+    # Also shows PCX-001, PCX-007.
+    def test_PCX_003_a_set_of_ports(self):
+        nonce = os.urandom(12)
+        answer = self.ask_tunnelled(pcp.map_request(HOME, pcp.UDP, 30_000, nonce=nonce, options=[pcp.port_set_option(8, 30_000)]))
+        self.assertEqual(answer.options[pcp.PORT_SET], [b"\0\x08\x75\x30\0"])
+        for i in (0, 7):
+            got = self.down(IP(src=REMOTE, dst=answer.outside) / UDP(sport=9, dport=answer.outside_port + i) / Raw(b"in"))
+            self.assertEqual((got[IP].dst, got[UDP].dport), (HOME, 30_000 + i))
+        ended = self.ask_tunnelled(pcp.map_request(HOME, pcp.UDP, 30_000, lifetime=0, nonce=nonce,
+                                                   options=[pcp.port_set_option(8, 30_000)]))
+        self.assertEqual((ended.result, ended.lifetime), (pcp.SUCCESS, 0))
+
+    def test_MGT_061_the_operator_adds_extends_and_removes(self):
+        where = f"{B3} {HOME}:{self.port} udp"
+        self.lab.ctl(f"pcp add {where} for 600 text put there by hand")
+        row = [row for row in self.lab.ctl_json("show pcp") if row["inside"] == f"{HOME}:{self.port}"][0]
+        self.assertEqual((row["asked_by"], row["description"]), ("operator", "put there by hand"))
+        address, port = row["outside"].split(":")
+        got = self.down(IP(src=REMOTE, dst=address) / UDP(sport=9, dport=int(port)) / Raw(b"in"))
+        self.assertEqual((got[IP].dst, got[UDP].dport), (HOME, self.port))
+        self.assertIn("100000 s", self.lab.ctl(f"pcp extend {where} 100000"))
+        nonce = os.urandom(12)  # the first client takes it over
+        taken = self.ask_tunnelled(pcp.map_request(HOME, pcp.UDP, self.port, nonce=nonce))
+        self.assertEqual((taken.result, taken.outside_port), (pcp.SUCCESS, int(port)))
+        self.assertEqual(self.ask_tunnelled(pcp.map_request(HOME, pcp.UDP, self.port)).result, pcp.NOT_AUTHORIZED)
+        self.lab.ctl(f"pcp remove {where}")
+        self.assertFalse([row for row in self.lab.ctl_json("show pcp") if row["inside"] == f"{HOME}:{self.port}"])
+
+    # Also shows PCP-191, PCP-202: the first restart finds the translator's state, the second finds it gone.
+    def test_PCP_047_what_was_acknowledged_survives_a_kill_and_a_reboot(self):
+        nonce = os.urandom(12)
+        first = self.ask_tunnelled(pcp.map_request(HOME, pcp.UDP, self.port, nonce=nonce, options=[pcp.filter_option(REMOTE, 32)]))
+        for is_reboot in (False, True):
+            portoland = self.lab.processes["portoland"]
+            portoland.stop(signal.SIGKILL)
+            if is_reboot:
+                shutil.rmtree(self.lab.directory / "state")
+            self.lab.start_aftr()
+            stolen = self.ask_tunnelled(pcp.map_request(HOME, pcp.UDP, self.port))
+            self.assertEqual(stolen.result, pcp.NOT_AUTHORIZED)
+            self.assertGreaterEqual(stolen.epoch, first.epoch)
+            renewed = self.ask_tunnelled(pcp.map_request(HOME, pcp.UDP, self.port, nonce=nonce))
+            self.assertEqual((renewed.outside, renewed.outside_port), (first.outside, first.outside_port))
+            self.assertMapped(renewed, B3, nonce)
+            self.internet.send(IP(src="198.18.0.99", dst=first.outside) / UDP(sport=9, dport=first.outside_port) / Raw(b"no"))
+            self.assertMapped(renewed, B3, nonce)
+
+    def test_a_damaged_store_is_refused_with_the_way_out(self):
+        store = self.lab.directory / "damaged.sqlite"
+        store.write_bytes(b"SQLite format 3\0" + bytes(5000))
+        config = self.lab.directory / "damaged.conf"
+        config.write_text(self.lab.aftr_config().replace("pcp.sqlite", "damaged.sqlite").replace("cli.sock", "damaged.sock")
+                          .replace("/state", "/damaged-state"))
+        said = self.lab.run("aftr", [self.lab.binaries / "portoland", "-c", config], check=False)
+        self.assertIn("pcp.store", said)
+        self.assertIn("move it away", said)
+        self.assertEqual(store.read_bytes()[16:], bytes(5000))
+
+    # natpmpc is Debian's. Also shows NPM-001, NPM-003, NPM-007, NPM-014, PCP-025.
+    def test_NPM_010_natpmpc_is_told_the_version_or_served(self):
+        gateway = ["natpmpc", "-g", "192.0.0.1"]
+        off = self.lab.run("home1", gateway + ["-a", "0", "8080", "udp", "600"], check=False)
+        self.assertNotIn("Mapped public port", off)
+        self.lab.run("home1", ["ping", "-c", "1", "-W", "2", labs.SERVERS["visitor"]], check=False)  # opens a mapping
+        config = self.lab.directory / "portoland.conf"
+        whole = config.read_text()
+        config.write_text(whole.replace("[pcp]\n", "[pcp]\nnat-pmp = on\n", 1))
+        self.lab.ctl("reload")
+        try:
+            made = self.lab.run("home1", gateway + ["-a", "0", "8080", "udp", "600"])
+            self.assertIn("to localport 8080 liftime 600", made)
+            self.assertIn("Public IP address : ", made)
+            row = [row for row in self.lab.ctl_json("show pcp") if row["inside"] == f"{HOME}:8080"][0]
+            self.assertIn(f"Mapped public port {row['outside'].split(':')[1]} protocol UDP", made)
+            self.lab.run("home1", gateway + ["-a", "0", "8080", "udp", "0"])
+            self.assertFalse([row for row in self.lab.ctl_json("show pcp") if row["inside"] == f"{HOME}:8080"])
+        finally:
+            config.write_text(whole)
+            self.lab.ctl("reload")
 
     def test_PCP_211_nobody_is_served_outside_the_allowed_prefixes(self):
         foreign = "2001:db8:c:300::1"

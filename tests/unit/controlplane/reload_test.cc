@@ -28,7 +28,8 @@ std::string other_value(const Setting& setting, const std::string& value) {
     std::stringstream(value) >> was;
     return std::to_string(was == setting.min ? setting.max : setting.min);
   }
-  std::vector<std::string> candidates = {"2001:db8:0:1::99",
+  std::vector<std::string> candidates = {"900-901",
+                                         "2001:db8:0:1::99",
                                          "198.51.100.99",
                                          "192.0.2.8/29",
                                          "10.0.0.0/8",
@@ -70,7 +71,7 @@ TEST(Reload, what_sizes_memory_or_names_a_device_needs_a_restart) {
   for (const char* name :
        {"dataplane.workers", "dataplane.max-mappings", "dataplane.max-subscribers", "dataplane.state-dir",
         "access.device", "access.address", "internet.device", "internet.address", "nat44.device", "nat44.address",
-        "softwire.subscriber-prefix-length", "pool.port-range", "pool.block-size", "cli.socket"}) {
+        "softwire.subscriber-prefix-length", "pool.port-range", "pool.block-size", "cli.socket", "pcp.store"}) {
     const std::string_view text = name;
     const auto dot = text.find('.');
     const auto* setting = find_setting(text.substr(0, dot), text.substr(dot + 1));

@@ -118,7 +118,8 @@ TEST(PcpCodec, PCC_005_responses_that_are_ignored) {
       {"24 octets of MAP", [](Message& m) { m.resize(24); }, Ignored::bad_size},
       {"61 octets", [](Message& m) { m.resize(61); }, Ignored::bad_size},
       {"1104 octets", [](Message& m) { m.resize(1104); }, Ignored::bad_size},
-      {"opcode 2", [](Message& m) { m[1] = 0x82; }, Ignored::unknown_opcode},
+      {"a PEER of 60 octets", [](Message& m) { m[1] = 0x82; }, Ignored::bad_size},
+      {"opcode 3", [](Message& m) { m[1] = 0x83; }, Ignored::unknown_opcode},
       {"opcode 127", [](Message& m) { m[1] = 0xff; }, Ignored::unknown_opcode},
       {"option past the end",
        [](Message& m) {

@@ -111,8 +111,8 @@ TEST_F(PcpServer, PCD_008_a_B4_moves_within_its_prefix) {
   const Response renewed = map(udp(5000), moved);
   EXPECT_EQ(renewed.map, first.map);
   EXPECT_EQ(translator.records().at(key_of(5000)).b4, moved.b4);
-  server.for_each([&](const MappingKey& key, const Mapping& mapping) {
-    EXPECT_EQ(key, key_of(5000));
+  server.for_each([&](const RecordKey& key, const Mapping& mapping) {
+    EXPECT_EQ(key.mapping, key_of(5000));
     EXPECT_EQ(mapping.client, moved);  // PCP-197: where an unsolicited ANNOUNCE goes
   });
 }

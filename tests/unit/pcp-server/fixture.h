@@ -3,8 +3,11 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <iterator>
+#include <map>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "dataplane/net/text.h"
 #include "pcp-server/server.h"
@@ -58,24 +61,51 @@ inline void add_option(Message& message, uint8_t code, const std::vector<uint8_t
 }
 
 struct PcpServer : testing::Test {
+  static constexpr size_t port_set_bytes = 12;
   static constexpr uint64_t start_s = 5'000;
   Settings settings;
   Server server{settings, start_s, 42};
   Translator translator;
   uint64_t now_s = start_s + 100;
 
-  // One request, commands carried out at once.
+  // One request, commands carried out and changes stored at once: its one reply.
   std::optional<Message> ask(const Message& request, const Source& source = softwire()) {
-    Outcome outcome = server.handle(request, source, now_s);
-    if (std::holds_alternative<std::monostate>(outcome)) return std::nullopt;
-    if (const auto* command = std::get_if<Command>(&outcome)) {
-      last_command = *command;
-      outcome = server.complete(translator.execute(*command, now_s), now_s).value();
+    const auto replies = ask_for_all(request, source);
+    EXPECT_LE(replies.size(), 1U);
+    return replies.empty() ? std::nullopt : std::optional(replies.front());
+  }
+  std::vector<Message> ask_for_all(const Message& request, const Source& source = softwire()) {
+    std::vector<Message> out;
+    for (auto& [to, message] : carry_out(server.handle(request, source, now_s))) {
+      EXPECT_EQ(to, source);
+      check(request, message);
+      out.push_back(std::move(message));
     }
-    auto& [to, message] = std::get<Reply>(outcome);
-    EXPECT_EQ(to, source);
-    check(request, message);
-    return message;
+    return out;
+  }
+  // What comes of it until nothing more does; notices and answers are kept.
+  std::vector<Reply> carry_out(Effects effects) {
+    std::vector<Reply> replies = std::move(effects.replies);
+    const auto more = [&](Effects next) {
+      auto later = carry_out(std::move(next));
+      std::move(later.begin(), later.end(), std::back_inserter(replies));
+    };
+    notices.insert(notices.end(), effects.notices.begin(), effects.notices.end());
+    operator_answers.insert(operator_answers.end(), effects.answers.begin(), effects.answers.end());
+    for (const Command& command : effects.commands) {
+      last_command = command;
+      more(server.complete(translator.execute(command, now_s), now_s));
+    }
+    for (const Change& change : effects.changes) {
+      if (store_works) store.insert_or_assign(change.key, change.granted);
+      if (change.ticket != 0) more(server.stored(change.ticket, store_works, now_s));
+    }
+    std::erase_if(store, [](const auto& item) { return !item.second; });
+    return replies;
+  }
+  Response peer(MapRequest request, net::Endpoint remote, const Source& source = softwire()) {
+    request.remote = remote;
+    return map(request, source);
   }
 
   // PCP-002, PCP-003, PCP-215: what every reply obeys.
@@ -83,12 +113,13 @@ struct PcpServer : testing::Test {
     ASSERT_GE(reply.size(), sizeof(ResponseHeader));
     EXPECT_LE(reply.size(), message_bytes_max);
     EXPECT_EQ(reply.size() % 4, 0U);
-    EXPECT_LE(reply.size(), std::max(padded(request.size()), sizeof(ResponseHeader)));
+    const bool a_sets = request.size() >= map_bytes && request[1] == 1;  // of one port asked for: PORT_SET may be told
+    EXPECT_LE(reply.size(), std::max(padded(request.size()) + (a_sets ? port_set_bytes : 0), sizeof(ResponseHeader)));
     EXPECT_EQ(reply[0], 2);
     EXPECT_EQ(reply[1], request[1] | 0x80);
     EXPECT_EQ(reply[2], 0);
     net::Reader in{std::span(reply).subspan(8)};
-    EXPECT_EQ(in.read<net::be32>(), now_s - start_s);
+    EXPECT_EQ(in.read<net::be32>(), server.epoch_s(ipv6("2001:db8:100::"), now_s));
   }
 
   Response map(const MapRequest& request, const Source& source = softwire()) {
@@ -110,6 +141,10 @@ struct PcpServer : testing::Test {
   }
 
   std::optional<Command> last_command;
+  bool store_works = true;
+  std::map<RecordKey, std::optional<Granted>> store;  // if settings.durable
+  std::vector<Notice> notices;
+  std::vector<Answer> operator_answers;
 };
 
 inline MappingKey key_of(uint16_t internal, std::string_view inner = "10.0.0.10",

@@ -136,7 +136,7 @@ TEST_F(PcpServer, PCP_013_PCP_014_client_address_mismatch) {
 }
 
 TEST_F(PcpServer, PCP_017_unknown_opcodes_are_copied_back) {
-  for (const uint8_t opcode : std::initializer_list<uint8_t>{2, 3, 4, 5, 127}) {
+  for (const uint8_t opcode : std::initializer_list<uint8_t>{3, 4, 5, 127}) {
     Message request = valid_map();
     request.resize(80, 0xd7);
     request[1] = opcode;
@@ -151,7 +151,7 @@ TEST_F(PcpServer, PCP_017_unknown_opcodes_are_copied_back) {
 // Also shows PCP-097, PCX-020, PCX-031.
 TEST_F(PcpServer, PCP_018_PCP_020_options_of_replies) {
   Message request = valid_map();
-  add_option(request, 130, {1, 2, 3, 4, 5});
+  add_option(request, 131, {1, 2, 3, 4, 5});
   add_option(request, 200, {9});
   EXPECT_EQ(ask(request).value().size(), 60U);  // success: only what was processed
   add_option(request, 1, {1});
@@ -163,12 +163,11 @@ TEST_F(PcpServer, PCP_018_PCP_020_options_of_replies) {
 TEST_F(PcpServer, PCP_023_overload_is_no_resources) {
   settings.in_flight_max = 1;
   configure(settings);
-  const Outcome first = server.handle(valid_map(), softwire(), now_s);
-  const Command command = std::get<Command>(first);
+  const Command command = server.handle(valid_map(), softwire(), now_s).commands.at(0);
   const Response second = map(udp(5001));
   EXPECT_EQ(second.code, Code::no_resources);
   EXPECT_EQ(second.lifetime_s, 30U);
-  EXPECT_TRUE(server.complete(translator.execute(command, now_s), now_s));
+  EXPECT_EQ(server.complete(translator.execute(command, now_s), now_s).replies.size(), 1U);
   EXPECT_EQ(code_of(udp(5001)), Code::success);
 }
 
@@ -180,12 +179,12 @@ TEST_F(PcpServer, PCP_024_a_hundred_times_is_once) {
 }
 
 TEST_F(PcpServer, PCP_024_duplicates_in_flight_are_dropped) {
-  const Command command = std::get<Command>(server.handle(valid_map(), softwire(), now_s));
-  EXPECT_TRUE(std::holds_alternative<std::monostate>(server.handle(valid_map(), softwire(), now_s)));
+  const Command command = server.handle(valid_map(), softwire(), now_s).commands.at(0);
+  EXPECT_TRUE(server.handle(valid_map(), softwire(), now_s).replies.empty());
   EXPECT_EQ(server.counters()[Event::drop_in_flight], 1U);
   const CommandResult result = translator.execute(command, now_s);
-  EXPECT_TRUE(server.complete(result, now_s));
-  EXPECT_FALSE(server.complete(result, now_s));
+  EXPECT_EQ(server.complete(result, now_s).replies.size(), 1U);
+  EXPECT_TRUE(server.complete(result, now_s).replies.empty());
   EXPECT_EQ(server.counters()[Event::result_unknown], 1U);
 }
 
@@ -194,6 +193,12 @@ TEST_F(PcpServer, PCP_026_map_can_be_switched_off) {
   settings.map_enabled = false;
   configure(settings);
   EXPECT_EQ(code_of(valid_map()), Code::unsupp_opcode);
+  EXPECT_EQ(peer(udp(5000), {ipv4("203.0.113.5"), port(53)}).code, Code::success);
+  settings.map_enabled = true;
+  settings.peer_enabled = false;
+  configure(settings);
+  EXPECT_EQ(peer(udp(5000), {ipv4("203.0.113.5"), port(53)}).code, Code::unsupp_opcode);
+  EXPECT_EQ(code_of(valid_map()), Code::success);
   EXPECT_EQ(code_of(valid_announce()), Code::success);
   settings.enabled = false;
   configure(settings);
@@ -212,14 +217,17 @@ TEST_F(PcpServer, PCP_190_PCP_191_epoch) {
 // Also shows PCP-197.
 TEST_F(PcpServer, PCP_193_one_subscribers_epoch_starts_anew_alone) {
   const auto epoch = [&](const Source& of) {
-    return parse_response(std::get<Reply>(server.handle(valid_announce(), of, now_s)).message)->epoch_s;
+    return parse_response(server.handle(valid_announce(), of, now_s).replies.at(0).message)->epoch_s;
   };
   const Source cleared = softwire("2001:db8:100:1::1"), other = softwire("2001:db8:200:1::1");
   server.restart_epoch(server.subscriber_of(cleared.b4), now_s);
   now_s += 5;
   EXPECT_EQ(epoch(cleared), 5U);
   EXPECT_EQ(epoch(other), 105U);
-  EXPECT_EQ(parse_response(server.announce(server.subscriber_of(cleared.b4), now_s))->epoch_s, 5U);
+  server.announce_to(server.subscriber_of(cleared.b4), {cleared}, now_s);
+  const Notice notice = server.take_effects().notices.at(0);
+  EXPECT_EQ(notice.to, cleared);
+  EXPECT_EQ(parse_response(notice.message)->epoch_s, 5U);
   server.restart_epoch(now_s);  // everybody's
   EXPECT_EQ(epoch(cleared), epoch(other));
 }
@@ -233,10 +241,10 @@ TEST(PcpServerEpoch, PCP_191_continues_from_before_the_clock) {
 
 // Also shows PCP-196.
 TEST_F(PcpServer, PCP_194_PCP_195_announce) {
-  EXPECT_EQ(ask(valid_announce()), server.announce(server.subscriber_of(softwire().b4), now_s));
+  EXPECT_EQ(ask(valid_announce()), build_announce_response(100));
   Message lifetime_77 = valid_announce();
   lifetime_77[7] = 77;
-  EXPECT_EQ(ask(lifetime_77), server.announce(server.subscriber_of(softwire().b4), now_s));
+  EXPECT_EQ(ask(lifetime_77), build_announce_response(100));
   Message wrong_client = valid_announce();
   wrong_client[23] ^= 1;
   EXPECT_EQ(code_of(wrong_client), Code::address_mismatch);

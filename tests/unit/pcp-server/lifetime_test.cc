@@ -113,22 +113,22 @@ TEST_F(PcpServer, PCP_185_remaining_lifetime_counts_down_and_a_grant_is_never_ze
   now_s += 1;
   EXPECT_EQ(map(other).code, Code::success);
   const Command command =
-      std::get<Command>(server.handle(build_map_request(as_mapped("10.0.0.10"), udp(5001)), softwire(), now_s));
+      server.handle(build_map_request(as_mapped("10.0.0.10"), udp(5001)), softwire(), now_s).commands.at(0);
   CommandResult result = translator.execute(command, now_s);
   result.lifetime_s = 0;
-  EXPECT_EQ(parse_response(server.complete(result, now_s)->message)->lifetime_s, 1U);
+  EXPECT_EQ(parse_response(server.complete(result, now_s).replies.at(0).message)->lifetime_s, 1U);
 }
 
 TEST_F(PcpServer, a_mapping_that_expires_while_renewed_is_renewed) {
   map(udp(5000, 0, 120));
   now_s += 119;
   const Command command =
-      std::get<Command>(server.handle(build_map_request(as_mapped("10.0.0.10"), udp(5000)), softwire(), now_s));
+      server.handle(build_map_request(as_mapped("10.0.0.10"), udp(5000)), softwire(), now_s).commands.at(0);
   const CommandResult result = translator.execute(command, now_s);
   now_s += 1;
   server.expire(now_s);
   EXPECT_EQ(server.size(), 0U);
-  EXPECT_EQ(parse_response(server.complete(result, now_s)->message)->code, Code::success);
+  EXPECT_EQ(parse_response(server.complete(result, now_s).replies.at(0).message)->code, Code::success);
   EXPECT_EQ(server.size(), 1U);
 }
 
@@ -136,9 +136,9 @@ TEST_F(PcpServer, a_command_that_cannot_be_sent_leaves_nothing) {
   map(udp(5000));
   for (const MapRequest& request : {udp(5001), deletion(5001), deletion(5000)}) {
     const Command command =
-        std::get<Command>(server.handle(build_map_request(as_mapped("10.0.0.10"), request), softwire(), now_s));
+        server.handle(build_map_request(as_mapped("10.0.0.10"), request), softwire(), now_s).commands.at(0);
     const auto reply = server.complete({command.ticket, CommandResult::Status::no_resources, {}, 0}, now_s);
-    EXPECT_EQ(parse_response(reply->message)->code, Code::no_resources);
+    EXPECT_EQ(parse_response(reply.replies.at(0).message)->code, Code::no_resources);
   }
   EXPECT_EQ(server.size(), 1U);
   EXPECT_EQ(server.in_flight(), 0U);
@@ -176,14 +176,14 @@ TEST_F(PcpServer, MGT_061_one_cleared_mapping_is_forgotten_and_no_other) {
   const MappingKey cleared{ipv6("2001:db8:100::"), ipv4("10.0.0.10"), port(5000), net::Protocol::udp};
   EXPECT_EQ(server.forget(cleared), 1U);
   EXPECT_EQ(server.forget(cleared), 0U);
-  server.for_each([](const MappingKey& key, const Mapping&) { EXPECT_EQ(key.inside_port, port(5001)); });
+  server.for_each([](const RecordKey& key, const Mapping&) { EXPECT_EQ(key.mapping.inside_port, port(5001)); });
   EXPECT_EQ(server.size(), 1U);
 }
 
 TEST_F(PcpServer, PCP_184_what_was_asked_after_the_clearing_stays) {
   const auto outcome = server.handle(build_map_request(as_mapped("10.0.0.10"), udp(5000)), softwire(), now_s);
   EXPECT_EQ(server.forget(ipv6("2001:db8:100::")), 0U);
-  EXPECT_TRUE(server.complete(translator.execute(std::get<Command>(outcome), now_s), now_s));
+  EXPECT_EQ(server.complete(translator.execute(outcome.commands.at(0), now_s), now_s).replies.size(), 1U);
   EXPECT_EQ(server.size(), 1U);
 }
 

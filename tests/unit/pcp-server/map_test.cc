@@ -205,7 +205,7 @@ TEST_F(PcpServer, PCP_053_quota_counts_what_is_under_way) {
   settings.mappings_per_subscriber_max = 1;
   configure(settings);
   const auto first = server.handle(build_map_request(as_mapped("10.0.0.10"), udp(5000)), softwire(), now_s);
-  ASSERT_TRUE(std::holds_alternative<Command>(first));
+  ASSERT_EQ(first.commands.size(), 1U);
   EXPECT_EQ(code_of(udp(5001)), Code::user_ex_quota);
 }
 
@@ -242,7 +242,7 @@ TEST_F(PcpServer, PCP_019_an_error_changes_nothing) {
   MapRequest request = udp(5000, 40001, 900);
   request.prefer_failure = true;
   EXPECT_EQ(code_of(request), Code::cannot_provide_external);
-  server.for_each([&](const MappingKey&, const Mapping& mapping) {
+  server.for_each([&](const RecordKey&, const Mapping& mapping) {
     EXPECT_EQ(mapping.expires_s, now_s + 600);
     EXPECT_EQ(mapping.outside.port, port(40000));
   });

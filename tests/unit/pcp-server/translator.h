@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <utility>
+#include <vector>
 
 #include "pcp-server/commands.h"
 
@@ -17,17 +18,20 @@ class Translator {
   struct Record {
     net::Endpoint outside;
     net::Ipv6 b4;
-    uint64_t explicit_until_s = 0, traffic_until_s = 0;
+    uint64_t explicit_until_s = 0, pinned_until_s = 0, traffic_until_s = 0;
+    std::vector<Filter> let_in;
+    [[nodiscard]] uint64_t until_s() const { return std::max({explicit_until_s, pinned_until_s, traffic_until_s}); }
   };
   static constexpr uint32_t idle_s = 300;
   static constexpr net::Ipv4 pool_address{0xc0000207};  // 192.0.2.7
 
   uint16_t ports_max = 60'000;  // of the pool, 0: there is no pool address
   bool full = false, subscriber_full = false;
+  std::set<MappingKey> fixed;  // the operator's own
 
   CommandResult execute(const Command& command, uint64_t now_s) {
     expire(now_s);
-    CommandResult result = command.verb == Command::Verb::open ? open(command, now_s) : end(command, now_s);
+    CommandResult result = run(command, now_s);
     result.ticket = command.ticket;
     return result;
   }
@@ -36,7 +40,7 @@ class Translator {
   net::Endpoint outbound(const MappingKey& key, uint64_t now_s) {
     expire(now_s);
     auto at = records_.find(key);
-    if (at == records_.end()) at = records_.emplace(key, Record{*choose(key, {}, false), {}, 0, 0}).first;
+    if (at == records_.end()) at = records_.emplace(key, Record{*choose(key, {}, false), {}, 0, 0, 0, {}}).first;
     at->second.traffic_until_s = now_s + idle_s;
     return at->second.outside;
   }
@@ -44,24 +48,57 @@ class Translator {
   void clear(const net::Ipv6& subscriber) {
     std::erase_if(records_, [&](const auto& item) { return item.first.subscriber == subscriber; });
   }
+  void clear() { records_.clear(); }
   // The pool is renumbered: the mapping gets another port.
   void move(const MappingKey& key, net::Endpoint outside) { records_.at(key).outside = outside; }
+  // Somebody else has that outside endpoint.
+  void occupy(net::Protocol protocol, uint16_t port) { occupied_.insert({protocol, port}); }
 
   void expire(uint64_t now_s) {
-    std::erase_if(records_, [&](const auto& item) {
-      return item.second.explicit_until_s <= now_s && item.second.traffic_until_s <= now_s;
-    });
+    std::erase_if(records_, [&](const auto& item) { return item.second.until_s() <= now_s; });
   }
   [[nodiscard]] const std::map<MappingKey, Record>& records() const { return records_; }
 
  private:
+  CommandResult run(const Command& command, uint64_t now_s) {
+    switch (command.verb) {
+      case Command::Verb::open:
+        return command.ports > 1 ? open_several(command, now_s) : open(command, now_s);
+      case Command::Verb::open_outbound:
+        return open_outbound(command, now_s);
+      case Command::Verb::end: {
+        Command one = command;
+        for (uint16_t i = 1; i < command.ports; ++i) {
+          one.key.inside_port = {static_cast<uint16_t>(command.key.inside_port.number + i)};
+          end(one, now_s);
+        }
+        return end(command, now_s);
+      }
+      case Command::Verb::unpin: {
+        const auto at = records_.find(command.key);
+        if (at == records_.end()) return {0, CommandResult::Status::unknown, {}, 0};
+        at->second.pinned_until_s = now_s + command.pinned_s;
+        return {0, CommandResult::Status::done, at->second.outside, 0};
+      }
+      case Command::Verb::address: {
+        const auto his = std::find_if(records_.begin(), records_.end(), [&](const auto& item) {
+          return item.first.subscriber == command.key.subscriber;
+        });
+        if (his == records_.end()) return {0, CommandResult::Status::unknown, {}, 0};
+        return {0, CommandResult::Status::done, {his->second.outside.address, {}}, 0};
+      }
+    }
+    return {};
+  }
+
   static bool prohibited(net::Protocol protocol, uint16_t port) {
     return port < 1024 || (protocol == net::Protocol::udp && (port == 5350 || port == 5351));
   }
   [[nodiscard]] bool taken(net::Protocol protocol, net::Endpoint outside) const {
-    return std::any_of(records_.begin(), records_.end(), [&](const auto& item) {
-      return item.first.protocol == protocol && item.second.outside == outside;
-    });
+    return occupied_.contains({protocol, outside.port.number}) ||
+           std::any_of(records_.begin(), records_.end(), [&](const auto& item) {
+             return item.first.protocol == protocol && item.second.outside == outside;
+           });
   }
 
   std::optional<net::Endpoint> choose(const MappingKey& key, net::Endpoint suggested, bool exact) const {
@@ -76,37 +113,77 @@ class Translator {
     return std::nullopt;
   }
 
+  CommandResult make(const Command& command, std::map<MappingKey, Record>::iterator& at) {
+    if (fixed.contains(command.key)) return {0, CommandResult::Status::fixed, {pool_address, {80}}, 0};
+    at = records_.find(command.key);
+    if (at != records_.end()) return {0, CommandResult::Status::done, at->second.outside, 0};
+    if (ports_max == 0) return {0, CommandResult::Status::no_address, {}, 0};
+    if (full) return {0, CommandResult::Status::no_resources, {}, 0};
+    if (subscriber_full) return {0, CommandResult::Status::over_quota, {}, 0};
+    const auto outside = choose(command.key, command.suggested, command.exact);
+    if (!outside && command.exact) return {0, CommandResult::Status::not_available, {}, 0};
+    if (!outside) return {0, CommandResult::Status::no_resources, {}, 0};
+    at = records_.emplace(command.key, Record{*outside, {}, 0, 0, 0, {}}).first;
+    return {0, CommandResult::Status::done, *outside, 0};
+  }
+
   CommandResult open(const Command& command, uint64_t now_s) {
-    auto at = records_.find(command.key);
-    if (at == records_.end()) {
-      if (ports_max == 0) return {0, CommandResult::Status::no_address, {}, 0};
-      if (full) return {0, CommandResult::Status::no_resources, {}, 0};
-      if (subscriber_full) return {0, CommandResult::Status::over_quota, {}, 0};
-      const auto outside = choose(command.key, command.suggested, command.exact);
-      if (!outside && command.exact) return {0, CommandResult::Status::not_available, {}, 0};
-      if (!outside) return {0, CommandResult::Status::no_resources, {}, 0};
-      at = records_.emplace(command.key, Record{*outside, {}, 0, 0}).first;
-    } else if (command.exact && at->second.outside.port != command.suggested.port) {
+    const bool known = records_.contains(command.key);
+    auto at = records_.end();
+    const auto made = make(command, at);
+    if (made.status != CommandResult::Status::done) return made;
+    if (known && command.exact && at->second.outside.port != command.suggested.port)
       return {0, CommandResult::Status::not_available, {}, 0};
-    }
     Record& record = at->second;
     record.b4 = command.b4;
+    record.let_in = command.let_in;
+    record.pinned_until_s = command.pinned_s == 0 ? 0 : now_s + command.pinned_s;
     record.explicit_until_s = std::max(now_s + command.lifetime_s, record.traffic_until_s);
     return {0, CommandResult::Status::done, record.outside, static_cast<uint32_t>(record.explicit_until_s - now_s)};
   }
 
+  // As many as lie together, of those asked for.
+  CommandResult open_several(const Command& command, uint64_t now_s) {
+    Command one = command;
+    CommandResult first = open(one, now_s);
+    for (uint16_t i = 1; first.status == CommandResult::Status::done && i < command.ports; ++i) {
+      one.key.inside_port = {static_cast<uint16_t>(command.key.inside_port.number + i)};
+      one.suggested = {first.outside.address, {static_cast<uint16_t>(first.outside.port.number + i)}};
+      one.exact = true;
+      if (open(one, now_s).status != CommandResult::Status::done) break;
+      first.ports = static_cast<uint16_t>(i + 1);
+    }
+    return first;
+  }
+
+  CommandResult open_outbound(const Command& command, uint64_t now_s) {
+    auto at = records_.end();
+    const auto made = make(command, at);
+    if (made.status != CommandResult::Status::done) return made;
+    Record& record = at->second;
+    record.b4 = command.b4;
+    record.let_in = command.let_in;
+    if (record.traffic_until_s == 0) record.traffic_until_s = now_s + idle_s;
+    record.pinned_until_s = std::max(record.pinned_until_s, now_s + command.lifetime_s);
+    return {0, CommandResult::Status::done, record.outside, static_cast<uint32_t>(record.until_s() - now_s)};
+  }
+
   CommandResult end(const Command& command, uint64_t now_s) {
+    if (fixed.contains(command.key)) return {0, CommandResult::Status::fixed, {}, 0};
     const auto at = records_.find(command.key);
     if (at == records_.end()) return {0, CommandResult::Status::unknown, {}, 0};
     Record& record = at->second;
     const auto left_s = static_cast<uint32_t>(record.traffic_until_s - std::min(record.traffic_until_s, now_s));
     if (record.explicit_until_s <= now_s) return {0, CommandResult::Status::implicit, {}, left_s};
     record.explicit_until_s = 0;
-    if (left_s == 0) records_.erase(at);
+    record.let_in = command.let_in;
+    record.pinned_until_s = command.pinned_s == 0 ? 0 : now_s + command.pinned_s;
+    if (record.until_s() <= now_s) records_.erase(at);
     return {0, CommandResult::Status::done, {}, left_s};
   }
 
   std::map<MappingKey, Record> records_;
+  std::set<std::pair<net::Protocol, uint16_t>> occupied_;
 };
 
 }  // namespace portolan::pcp::test
