@@ -58,7 +58,9 @@ pcp::CommandResult::Status to_pcp(nat::CommandResult::Status status) {
 }
 
 pcp::CommandResult to_pcp(uint64_t ticket, const nat::CommandResult& result) {
-  return {ticket, to_pcp(result.status), result.outside, result.lifetime_s, result.ports};
+  const bool fixed = result.status == nat::CommandResult::Status::done && result.lifetime_s == nat::static_lifetime_s;
+  return {ticket, fixed ? pcp::CommandResult::Status::fixed : to_pcp(result.status), result.outside, result.lifetime_s,
+          result.ports};
 }
 
 pcp::Source source_of(const PcpDatagram& datagram) {
@@ -176,6 +178,7 @@ nat::Command PcpFront::to_nat(const pcp::Command& command) const {
   nat::Command out;
   out.verb = control::to_nat(command.verb);
   out.exact = command.exact;
+  out.reclaim = command.reclaim;
   const auto& ours = snapshot_->softwire.aftr_addresses;
   const auto way = ways_.find(command.b4);
   const auto at = way == ways_.end() ? ours.end() : std::ranges::find(ours, way->second.softwire);

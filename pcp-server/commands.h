@@ -43,6 +43,7 @@ struct Command {
   net::Ipv6 b4;                // the softwire to send inbound packets through
   net::Endpoint suggested;     // outside; zero address and zero port each mean "any"
   bool exact = false;          // suggested or nothing (PREFER_FAILURE §13.2, PEER §12.3)
+  bool reclaim = false;        // the suggested port is his again if it rests and was this inside endpoint's (§15)
   uint32_t lifetime_s = 0;     // open*: from now
   uint32_t pinned_s = 0;       // what PEERs keep it for whatever becomes of its explicit life
   net::Endpoint remote;        // open_outbound

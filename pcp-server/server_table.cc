@@ -151,6 +151,7 @@ bool Server::reopen(const RecordKey& key, uint64_t now_s) {
   command.b4 = mapping.b4;
   command.suggested = mapping.outside;
   command.exact = mapping.prefer_failure;
+  command.reclaim = true;
   command.lifetime_s = remaining_s(mapping.expires_s, now_s);
   command.pinned_s = pinned_s(key.mapping, now_s);
   command.remote = key.remote;
