@@ -412,7 +412,7 @@ void Agent::log(const PcpEvent& event) {
   using Kind = PcpEvent::Kind;
   if (event.kind == Kind::server_restart) return spdlog::warn("the PCP server restarted: renewing all mappings");
   const auto at = watched_.find(event.id);
-  const std::string what = at == watched_.end() ? "mapping of no service" : at->second.service.id;
+  const std::string what = at == watched_.end() ? "mapping of no service yet" : at->second.service.id;
   const std::string outside = net::to_text(event.grant.outside);
   std::string note;
   switch (event.kind) {

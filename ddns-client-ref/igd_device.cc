@@ -149,11 +149,15 @@ struct IgdDevice::Glib {
     if (wan_connection)
       connection.reset(
           gupnp_device_info_get_service(wan_connection.get(), (prefix + "service:WANIPConnection" + version).c_str()));
-    for (GUPnPServiceInfo* each : {connection.get(), common.get()}) {
-      if (each == nullptr) continue;
-      g_signal_connect(each, "action-invoked", G_CALLBACK(on_action), this);
-      g_signal_connect(each, "query-variable", G_CALLBACK(on_query), this);
-    }
+    if (connection) serve(connection.get(), IgdService::wan_ip_connection);
+    if (common) serve(common.get(), IgdService::wan_common_interface_config);
+  }
+
+  // GUPnP answers 401 to an action whose own signal nobody is connected to.
+  void serve(GUPnPServiceInfo* service, IgdService kind) {
+    for (const IgdAction& action : igd_actions(kind))
+      g_signal_connect(service, ("action-invoked::" + std::string(action.name)).c_str(), G_CALLBACK(on_action), this);
+    g_signal_connect(service, "query-variable", G_CALLBACK(on_query), this);
   }
 
   static void on_action(GUPnPService* service, GUPnPServiceAction* action, gpointer self) {

@@ -334,6 +334,7 @@ void IgdInterworking::end(MappingId id, Time now) {
 
 void IgdInterworking::release_all(Time now) {
   while (!entries_.empty()) end(entries_.begin()->first, now);
+  pcp_.release(probe_id, now);  // the next start has another nonce, which the server would refuse
 }
 
 // --- looking at them (§5.7) ---

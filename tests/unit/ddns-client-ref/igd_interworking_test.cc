@@ -342,6 +342,18 @@ TEST_F(Interworking, the_outside_address_is_learnt_from_a_short_mapping) {  // Â
   EXPECT_EQ(answer().values, (Values{{"NewExternalIPAddress", ""}})) << "a silent server";
 }
 
+TEST_F(Interworking, at_the_end_the_short_mapping_is_deleted_too) {
+  call("GetExternalIPAddress", {});
+  grant("192.0.2.1:2009", 120);
+  add("8080", "192.0.2.1:6598");
+  pcp_.sent.clear();
+  igd_->take_answers();
+  igd_->release_all(pcp_.now);
+  settle();
+  EXPECT_EQ(pcp_.sent.size(), 2U);
+  for (const auto& each : pcp_.sent) EXPECT_EQ(ScriptedPcp::request_of(each.bytes).lifetime_s, 0U);
+}
+
 TEST_F(Interworking, what_the_configuration_maps_no_program_changes) {
   configured_ = MappingId{0};
   pcp_.add(0, pcp_.spec(7));
