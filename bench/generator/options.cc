@@ -6,6 +6,7 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "bench/generator/measurements.h"
 #include "dataplane/net/text.h"
 
 namespace portolan::bench {
@@ -45,6 +46,18 @@ void must_be_one_of(const std::string& what, const std::string& word, const std:
   throw std::invalid_argument(what + " '" + word + "' is not one of " + list);
 }
 
+double share_of(const std::string& word) {
+  size_t read = 0;
+  double share = 0;
+  try {
+    share = std::stod(word, &read);
+  } catch (const std::logic_error&) {
+  }
+  if (read != word.size() || !(share > 0 && share <= 1))
+    throw std::invalid_argument("--fresh-shares " + word + ": not a share, more than 0 and at most 1");
+  return share;
+}
+
 Options options_of(const po::variables_map& values) {
   Options options;
   options.dut_name = values["dut"].as<std::string>();
@@ -62,12 +75,20 @@ Options options_of(const po::variables_map& values) {
   options.directions = split(values["directions"].as<std::string>());
   for (const auto& word : options.directions) must_be_one_of("--directions", word, {"both", "upstream", "downstream"});
   if (values.count("measurement") != 0) options.measurements = values["measurement"].as<std::vector<std::string>>();
-  for (const auto& word : options.measurements) must_be_one_of("measurement", word, {"verify", "saturated"});
+  for (const auto& word : options.measurements) must_be_one_of("measurement", word, measurement_names());
   options.flows_per_subscriber = values["flows-per-subscriber"].as<uint32_t>();
   options.hosts_per_subscriber = options.dut == Dut::nat44 ? 1 : values["hosts-per-subscriber"].as<uint32_t>();
   options.seconds = values["seconds"].as<double>();
   options.open_rate = values["open-rate"].as<double>();
+  options.load = values["load"].as<double>();
+  for (const auto& word : split(values["fresh-shares"].as<std::string>()))
+    options.fresh_shares.push_back(share_of(word));
+  options.fresh_max = values["fresh-max"].as<uint32_t>();
+  options.new_rate_max = values["new-rate-max"].as<double>();
+  options.clear_command = values["clear-command"].as<std::string>();
   options.patience_s = values["patience"].as<unsigned>();
+  if (!(options.load > 0 && options.load <= 1)) throw std::invalid_argument("--load is more than 0 and at most 1");
+  if (!(options.new_rate_max > 0)) throw std::invalid_argument("--new-rate-max is more than 0");
   if (!(options.seconds > 0) || !(options.open_rate >= 0))
     throw std::invalid_argument("times and rates are not negative");
   return options;
@@ -91,8 +112,16 @@ std::optional<Options> parse_options(int argc, char** argv) {
   add("hosts-per-subscriber", po::value<uint32_t>()->default_value(4), "inside hosts of a B4");
   add("seconds", po::value<double>()->default_value(2), "of a trial");
   add("open-rate", po::value<double>()->default_value(0), "mappings a second opened; 0: as fast as none gets lost");
+  add("load", po::value<double>()->default_value(0.5), "share of the saturated throughput, for latency and mix");
+  add("fresh-shares", po::value<std::string>()->default_value("0.001,0.01,0.1"), "frames that open mappings, for mix");
+  add("fresh-max", po::value<uint32_t>()->default_value(0), "flows kept for mix beyond --mappings");
+  add("new-rate-max", po::value<double>()->default_value(4e6), "where new-rate begins to search, mappings a second");
+  add("clear-command", po::value<std::string>()->default_value(""),
+      "empties the device's table, for new-rate, tear-down");
   add("patience", po::value<unsigned>()->default_value(30), "seconds to wait for the device");
-  add("measurement", po::value<std::vector<std::string>>(), "what to do at each number of mappings: verify, saturated");
+  add("measurement", po::value<std::vector<std::string>>(),
+      "what to do at each number of mappings: verify, saturated, zero-loss, frame-loss, latency, mix, new-rate, "
+      "tear-down");
   po::positional_options_description positions;
   positions.add("measurement", -1);
   po::variables_map values;

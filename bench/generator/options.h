@@ -21,6 +21,11 @@ struct Options {
   std::vector<std::string> measurements;
   uint32_t flows_per_subscriber = 256, hosts_per_subscriber = 4;
   double seconds = 2, open_rate = 0;
+  double load = 0.5;                 // share of the saturated throughput, where a measurement has less
+  std::vector<double> fresh_shares;  // of the frames from subscribers that open mappings
+  uint32_t fresh_max = 0;            // flows kept for them
+  double new_rate_max = 0;
+  std::string clear_command;
   unsigned patience_s = 30;
 };
 

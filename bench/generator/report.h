@@ -17,9 +17,12 @@ struct Circumstances {
   std::string directions;  // both, upstream, downstream
 };
 
-void report_open(const Circumstances& at, const OpenResult& result);
-void report_verify(const Circumstances& at, const VerifyResult& result);
-void report_saturated(const Circumstances& at, const TrialResult& result);
+// One line each way: `values` after what `at` says, and `text`.
+void report(const std::string& measurement, const Circumstances& at, const Json& values, const std::string& text);
+
+Json json_of(const TrialResult& result);
+Json json_of(const FaultCounts& faults);  // what was wrong, by name
+std::string millions(double value);       // "1.234"
 
 // Frames that were checked and found wrong.
 uint64_t wrong(const FaultCounts& faults);

@@ -20,7 +20,8 @@ namespace {
 constexpr uint32_t window_frames = 512;  // on their way at once where nothing may get lost
 constexpr double quiet_s = 0.2, drain_max_s = 3;
 constexpr unsigned open_passes_max = 64;
-constexpr uint64_t sampled_every = 64;  // frames of a trial, which are checked whole
+constexpr uint64_t behind_max_frames = 1024;  // of what is due, where the device's ring is full for a moment
+constexpr uint64_t sampled_every = 64;        // frames of a trial, which are checked whole
 constexpr std::chrono::milliseconds ask_again{200};
 
 StationAddresses addresses_of(Direction enters, Dut dut) {
@@ -140,6 +141,12 @@ void Tester::write_chosen(Direction direction) {
   sender.held_count = std::exchange(sender.chosen_count, uint16_t{0});
 }
 
+uint32_t Tester::Sender::unsent_from(uint32_t first_flow) const {
+  const auto unsent =
+      held_count > 0 ? std::span(chosen).subspan(held_first, held_count) : std::span(chosen).first(chosen_count);
+  return static_cast<uint32_t>(std::ranges::count_if(unsent, [=](uint32_t flow) { return flow >= first_flow; }));
+}
+
 // Sends what was chosen or is held; returns how many were taken.
 uint16_t Tester::push(Direction direction) {
   const size_t at = index_of(direction);
@@ -236,32 +243,55 @@ uint64_t Tester::send_once(uint32_t first, uint32_t count, const std::array<bool
   return sent[0] + sent[1];
 }
 
-OpenResult Tester::open(uint32_t first, uint32_t count, double rate_pps, size_t frame_bytes) {
+void Tester::learn(const Tag& tag, const rte_mbuf& frame, OpenResult& result) {
+  if (tag.flow >= flows_.shape().flows_max || flows_.learned(tag.flow)) return;
+  Expectation expected = expectation(Direction::upstream, tag.flow);
+  expected.source = source_of(frame);
+  const Fault fault = find_fault(bytes_of(frame), frame.data_len, expected);
+  ++result.faults[static_cast<size_t>(fault)];
+  if (fault != Fault::none) return;
+  flows_.learn(tag.flow, expected.source);
+  ++result.opened;
+}
+
+OpenResult Tester::establish(uint32_t first, uint32_t count, double rate_pps, size_t frame_bytes) {
   OpenResult result;
-  if (dut_ == Dut::io) return result;
   begin_trial(frame_bytes);
   const uint64_t start = read_tsc();
   uint64_t last = start;
-  for (unsigned pass = 0; pass < open_passes_max && result.opened < count; ++pass) {
-    const uint64_t before = result.opened;
-    result.sent += send_once(
-        first, count, {true, false}, rate_pps, [this](uint32_t number) { return !flows_.learned(number); },
-        [&](Direction direction, const Tag& tag, const rte_mbuf& frame) {
-          if (direction == Direction::downstream || tag.flow >= flows_.shape().flows_max || flows_.learned(tag.flow))
-            return;
-          Expectation expected = expectation(direction, tag.flow);
-          expected.source = source_of(frame);
-          const Fault fault = find_fault(bytes_of(frame), frame.data_len, expected);
-          ++result.faults[static_cast<size_t>(fault)];
-          if (fault != Fault::none) return;
-          flows_.learn(tag.flow, expected.source);
-          ++result.opened;
-          last = read_tsc();
-        });
-    if (result.opened == before) break;
-  }
+  result.sent = send_once(
+      first, count, {true, false}, rate_pps, [this](uint32_t number) { return !flows_.learned(number); },
+      [&](Direction direction, const Tag& tag, const rte_mbuf& frame) {
+        if (direction == Direction::downstream) return;
+        learn(tag, frame, result);
+        last = read_tsc();
+      });
   result.seconds = to_seconds(last - start);
   return result;
+}
+
+OpenResult Tester::open(uint32_t first, uint32_t count, double rate_pps, size_t frame_bytes) {
+  OpenResult result;
+  for (unsigned pass = 0; pass < open_passes_max && result.opened < count; ++pass) {
+    const OpenResult once = establish(first, count, rate_pps, frame_bytes);
+    if (once.opened == 0) break;
+    result.sent += once.sent;
+    result.opened += once.opened;
+    result.seconds += once.seconds;
+    for (size_t at = 0; at < once.faults.size(); ++at) result.faults[at] += once.faults[at];
+  }
+  return result;
+}
+
+uint64_t Tester::validate(uint32_t first, uint32_t count, double rate_pps, size_t frame_bytes) {
+  begin_trial(frame_bytes);
+  uint64_t right = 0;
+  send_once(
+      first, count, {false, true}, rate_pps, [this](uint32_t number) { return flows_.learned(number); },
+      [&](Direction direction, const Tag& tag, const rte_mbuf& frame) {
+        if (direction == Direction::downstream && find_fault_in(direction, tag, frame) == Fault::none) ++right;
+      });
+  return right;
 }
 
 VerifyResult Tester::verify(uint32_t count, double rate_pps, size_t frame_bytes) {
@@ -283,17 +313,51 @@ VerifyResult Tester::verify(uint32_t count, double rate_pps, size_t frame_bytes)
   return result;
 }
 
+uint64_t TrialResult::lost(Direction direction) const {
+  const auto& way = ways[index_of(direction)];
+  const bool with_fresh = direction == Direction::upstream;
+  return way.sent - way.received - (with_fresh ? fresh_sent - fresh_received : 0);
+}
+
+bool TrialResult::lossless() const {
+  return std::ranges::all_of(directions, [this](Direction direction) {
+    const auto& way = ways[index_of(direction)];
+    return lost(direction) == 0 && way.due <= way.sent + behind_max_frames;
+  });
+}
+
+double TrialResult::pps() const {
+  return static_cast<double>(ways[0].received_measured + ways[1].received_measured) / seconds;
+}
+
+uint32_t Tester::next_of(const Trial& trial, Direction direction) {
+  if (trial.fresh_every != 0 && direction == Direction::upstream && fresh_ < flows_.shape().flows_max &&
+      until_fresh_-- == 0) {
+    until_fresh_ = trial.fresh_every - 1;
+    return fresh_++;
+  }
+  return picker_.below(trial.flows);
+}
+
 TrialResult Tester::run(const Trial& trial) {
   TrialResult result;
   begin_trial(trial.frame_bytes);
+  fresh_ = std::max(fresh_, trial.flows);
+  until_fresh_ = trial.fresh_every;
+  const uint32_t fresh_before = fresh_;
+  bool warm = false;
   const auto take = [&](Direction direction, const Tag& tag, const rte_mbuf& frame) {
     auto& way = result.ways[index_of(direction)];
-    if (++way.received % sampled_every == 0) ++result.faults[static_cast<size_t>(find_fault_in(direction, tag, frame))];
+    ++way.received;
+    if (tag.flow >= trial.flows) {
+      ++result.fresh_received;
+      return;
+    }
+    if (trial.latency && warm) result.latency[index_of(direction)].add(read_tsc() - tag.sent_tsc);
+    if (way.received % sampled_every == 0) ++result.faults[static_cast<size_t>(find_fault_in(direction, tag, frame))];
   };
-  const auto next = [this, flows = trial.flows] { return picker_.below(flows); };
   const uint64_t start = read_tsc(), measured = start + ticks(trial.warm_up_s), end = measured + ticks(trial.seconds);
   std::array<uint64_t, 2> before{}, chosen{};
-  bool warm = false;
   uint64_t now = start;
   for (; now < end; now = read_tsc()) {
     if (!warm && now >= measured) {
@@ -314,7 +378,7 @@ TrialResult Tester::run(const Trial& trial) {
           trial.rate_pps > 0 ? static_cast<uint64_t>(to_seconds(now - start) * trial.rate_pps) : chosen[at] + burst_max;
       if (due <= chosen[at]) continue;
       const uint64_t burst = std::min<uint64_t>(due - chosen[at], burst_max);
-      choose(direction, static_cast<uint32_t>(burst), next);
+      choose(direction, static_cast<uint32_t>(burst), [&] { return next_of(trial, direction); });
       chosen[at] += burst;
     }
   }
@@ -325,6 +389,8 @@ TrialResult Tester::run(const Trial& trial) {
     if (trial.sends[index_of(direction)])
       way.due = trial.rate_pps > 0 ? static_cast<uint64_t>(to_seconds(now - start) * trial.rate_pps) : way.sent;
   }
+  const auto& upstream = senders_[index_of(Direction::upstream)];
+  result.fresh_sent = fresh_ - fresh_before - upstream.unsent_from(trial.flows);
   release_held();
   drain(take);
   result.stale = stale_;

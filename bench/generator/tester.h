@@ -12,6 +12,7 @@
 #include "bench/generator/device.h"
 #include "bench/generator/flows.h"
 #include "bench/generator/frames.h"
+#include "bench/generator/histogram.h"
 #include "bench/generator/station.h"
 
 namespace portolan::bench {
@@ -25,6 +26,8 @@ struct Trial {
   double warm_up_s = 0.3, seconds = 2;
   uint32_t flows = 0;  // of the first so many, each frame's drawn at random
   size_t frame_bytes = frame_min_bytes;
+  uint32_t fresh_every = 0;  // of this many frames from subscribers, one opens a mapping; 0: none does
+  bool latency = false;
 };
 
 using FaultCounts = std::array<uint64_t, 16>;  // by Fault; `none`: those checked and found right
@@ -35,10 +38,18 @@ struct TrialResult {
     uint64_t received_measured = 0;            // without warm-up and drain
     uint64_t full = 0, tries = 0;              // bursts not taken whole; bursts
   };
-  std::array<Way, 2> ways;  // by Direction
-  double seconds = 0;       // that were measured
-  uint64_t stale = 0;       // frames of earlier trials
-  FaultCounts faults{};     // of a sample
+  std::array<Way, 2> ways;                      // by Direction
+  double seconds = 0;                           // that were measured
+  uint64_t stale = 0;                           // frames of earlier trials
+  FaultCounts faults{};                         // of a sample
+  uint64_t fresh_sent = 0, fresh_received = 0;  // among those from subscribers
+  std::array<Histogram, 2> latency;             // in TSC ticks, without the warm-up
+
+  // Of the frames of flows that were there before; those that open mappings are counted apart.
+  [[nodiscard]] uint64_t lost(Direction direction) const;
+  // Nothing got lost, and the device took all that was due but for what a ring holds.
+  [[nodiscard]] bool lossless() const;
+  [[nodiscard]] double pps() const;  // received, both ways together
 };
 
 struct OpenResult {
@@ -67,6 +78,11 @@ class Tester {
   // and again for those whose translation did not become known, as long as that helps.
   OpenResult open(uint32_t first, uint32_t count, double rate_pps, size_t frame_bytes);
 
+  // RFC 9693's trial of establishing connections: one frame of each flow, once, at a rate.
+  OpenResult establish(uint32_t first, uint32_t count, double rate_pps, size_t frame_bytes);
+  // And its validation: how many of one frame to each of their outside endpoints arrive inside, checked whole.
+  uint64_t validate(uint32_t first, uint32_t count, double rate_pps, size_t frame_bytes);
+
   // One frame of each of the first flows each way, at a rate; every one that comes back is checked whole.
   VerifyResult verify(uint32_t count, double rate_pps, size_t frame_bytes);
 
@@ -79,6 +95,7 @@ class Tester {
     std::array<rte_mbuf*, burst_max> held;   // written, not yet taken
     uint16_t chosen_count = 0, held_first = 0, held_count = 0;
     [[nodiscard]] bool idle() const { return held_count == 0 && chosen_count == 0; }
+    [[nodiscard]] uint32_t unsent_from(uint32_t first_flow) const;  // of flows with this number and higher ones
   };
 
   [[nodiscard]] bool tunnelled(Direction direction, bool coming_back) const;
@@ -94,6 +111,8 @@ class Tester {
   uint64_t drain(auto&& take);
   uint64_t send_once(uint32_t first, uint32_t count, const std::array<bool, 2>& sends, double rate_pps, auto&& wanted,
                      auto&& take);
+  void learn(const Tag& tag, const rte_mbuf& frame, OpenResult& result);
+  [[nodiscard]] uint32_t next_of(const Trial& trial, Direction direction);
   void handle_other(Direction arrived_at, const rte_mbuf& frame);
   void release_held();
 
@@ -105,6 +124,7 @@ class Tester {
   size_t frame_bytes_ = frame_min_bytes;
   uint32_t trial_;
   uint64_t stale_ = 0;
+  uint32_t fresh_ = 0, until_fresh_ = 0;  // the next flow never sent before; frames until it is due
   Picker picker_{9693};
 };
 

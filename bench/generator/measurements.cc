@@ -1,0 +1,226 @@
+#include "bench/generator/measurements.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <stdexcept>
+
+#include "bench/generator/report.h"
+#include "bench/generator/search.h"
+
+namespace portolan::bench {
+
+namespace {
+
+constexpr double search_resolution = 0.01;
+constexpr double loss_step = 0.1;  // RFC 2544 §26.3
+
+struct Bench {
+  Tester& tester;
+  Flows& flows;
+  const Options& options;
+};
+
+Trial trial_of(const Bench& bench, const Circumstances& at) {
+  Trial trial;
+  trial.sends = {at.directions != "downstream", at.directions != "upstream"};
+  trial.seconds = bench.options.seconds;
+  trial.flows = at.mappings;
+  trial.frame_bytes = at.frame_bytes;
+  return trial;
+}
+
+TrialResult run(const Bench& bench, const Trial& trial) {
+  auto result = bench.tester.run(trial);
+  if (wrong(result.faults) != 0) throw std::runtime_error("frames came back wrong: " + json_of(result.faults).dump());
+  return result;
+}
+
+// Of each direction that sends.
+double rate_of(const TrialResult& result, const Trial& trial) {
+  return result.pps() / (trial.sends[0] && trial.sends[1] ? 2 : 1);
+}
+
+void verify(const Bench& bench, const Circumstances& at) {
+  const auto result = bench.tester.verify(at.mappings, 0, at.frame_bytes);
+  report("verify", at, {{"sent", result.sent}, {"right", result.right}, {"wrong", json_of(result.faults)}},
+         std::to_string(result.right[0]) + " right upstream, " + std::to_string(result.right[1]) + " downstream, of " +
+             std::to_string(result.sent[0]) + " each");
+  if (result.right != result.sent || wrong(result.faults) != 0)
+    throw std::runtime_error("not every frame came back right");
+}
+
+void saturated(const Bench& bench, const Circumstances& at) {
+  const auto result = run(bench, trial_of(bench, at));
+  report("saturated", at, json_of(result), millions(result.pps()) + " Mpps");
+}
+
+// RFC 8219 §7.1: the highest rate without a single frame lost.
+void zero_loss(const Bench& bench, const Circumstances& at) {
+  Trial trial = trial_of(bench, at);
+  const double most = rate_of(run(bench, trial), trial);
+  TrialResult best;
+  best.seconds = 1;
+  const double rate = find_highest_rate(most, search_resolution, [&](double tried) {
+    trial.rate_pps = tried;
+    auto result = run(bench, trial);
+    const bool passes = result.lossless();
+    if (passes) best = std::move(result);
+    return passes;
+  });
+  Json values = json_of(best);
+  values["rate_pps"] = rate;
+  report("zero-loss", at, values, millions(rate) + " Mpps each way");
+}
+
+// RFC 8219 §7.4: down from the highest rate until two trials in a row lose nothing.
+void frame_loss(const Bench& bench, const Circumstances& at) {
+  Trial trial = trial_of(bench, at);
+  const double most = rate_of(run(bench, trial), trial);
+  unsigned lossless = 0;
+  for (double share = 1; share > loss_step / 2 && lossless < 2; share -= loss_step) {
+    trial.rate_pps = most * share;
+    const auto result = run(bench, trial);
+    lossless = result.lossless() ? lossless + 1 : 0;
+    Json values = json_of(result);
+    values["share"] = share;
+    report("frame-loss", at, values,
+           std::to_string(static_cast<int>(share * 100 + 0.5)) + " %: " +
+               std::to_string(result.lost(Direction::upstream) + result.lost(Direction::downstream)) + " lost");
+  }
+}
+
+// RFC 8219 §7.2 and §7.3.1 at a share of the saturated throughput.
+void latency(const Bench& bench, const Circumstances& at) {
+  Trial trial = trial_of(bench, at);
+  trial.rate_pps = rate_of(run(bench, trial), trial) * bench.options.load;
+  trial.latency = true;
+  Json values = json_of(run(bench, trial));
+  values["load"] = bench.options.load;
+  values["rate_pps"] = trial.rate_pps;
+  std::string text = "at " + millions(trial.rate_pps) + " Mpps each way, us:";
+  for (const char* way : {"upstream", "downstream"})
+    if (values.contains(way) && values[way].contains("latency_us"))
+      text += std::string(" ") + way + ' ' + values[way]["latency_us"].dump();
+  report("latency", at, values, text);
+}
+
+// Established traffic at a share of the load, with some of the frames opening mappings.
+void mix(const Bench& bench, const Circumstances& at) {
+  Trial trial = trial_of(bench, at);
+  const double most = rate_of(run(bench, trial), trial);
+  for (const double share : bench.options.fresh_shares) {
+    trial.rate_pps = most * bench.options.load;
+    trial.fresh_every = static_cast<uint32_t>(1 / share + 0.5);
+    const auto result = run(bench, trial);
+    Json values = json_of(result);
+    values["fresh_share"] = share;
+    values["load"] = bench.options.load;
+    report("mix", at, values,
+           std::to_string(result.fresh_received) + " of " + std::to_string(result.fresh_sent) + " new mappings, " +
+               std::to_string(result.lost(Direction::upstream) + result.lost(Direction::downstream)) +
+               " frames of established ones lost");
+  }
+}
+
+// Empties the device's table by the command given, and takes back what was learned. Returns how long that took.
+double clear(const Bench& bench) {
+  if (bench.options.clear_command.empty())
+    throw std::runtime_error("this measurement empties the device's table: --clear-command says how");
+  const auto start = std::chrono::steady_clock::now();
+  if (std::system(bench.options.clear_command.c_str()) != 0)
+    throw std::runtime_error("'" + bench.options.clear_command + "' failed");
+  bench.flows.forget();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// RFC 9693: the highest rate at which every frame of as many new flows establishes a mapping that is there afterwards.
+void new_rate(const Bench& bench, const Circumstances& at) {
+  clear(bench);
+  const auto fastest = bench.tester.open(0, at.mappings, 0, at.frame_bytes);
+  if (fastest.opened != at.mappings) throw std::runtime_error("not every mapping could be opened");
+  const double most = bench.options.new_rate_max;
+  unsigned trials = 0;
+  const double rate = find_highest_rate(most, search_resolution, [&](double tried) {
+    ++trials;
+    clear(bench);
+    const auto result = bench.tester.establish(0, at.mappings, tried, at.frame_bytes);
+    if (wrong(result.faults) != 0) throw std::runtime_error("frames came back wrong");
+    const double taken_s = static_cast<double>(at.mappings) / tried;
+    return result.opened == at.mappings && result.seconds < taken_s * 1.05 + 0.01 &&
+           bench.tester.validate(0, at.mappings, 0, at.frame_bytes) == at.mappings;
+  });
+  report("new-rate", at, {{"mappings_per_s", rate}, {"trials", trials}, {"searched_up_to", most}},
+         millions(rate) + " M mappings a second, each validated");
+  bench.tester.open(0, at.mappings, 0, at.frame_bytes);
+}
+
+// RFC 9693: how fast the table of so many is emptied; that nothing is translated afterwards is tried.
+void tear_down(const Bench& bench, const Circumstances& at) {
+  const Flows before = bench.flows;
+  const double seconds = clear(bench);
+  bench.flows = before;
+  const uint64_t still_there = bench.tester.validate(0, at.mappings, 0, at.frame_bytes);
+  bench.flows.forget();
+  const double rate = static_cast<double>(at.mappings) / seconds;
+  report("tear-down", at, {{"mappings_per_s", rate}, {"seconds", seconds}, {"still_there", still_there}},
+         millions(rate) + " M mappings a second");
+  bench.tester.open(0, at.mappings, 0, at.frame_bytes);
+}
+
+struct Measurement {
+  const char* name;
+  void (*make)(const Bench&, const Circumstances&);
+  bool per_size;  // and per choice of directions; else once a rung
+};
+constexpr Measurement measurements[] = {
+    {"verify", verify, false},        {"saturated", saturated, true},  {"zero-loss", zero_loss, true},
+    {"frame-loss", frame_loss, true}, {"latency", latency, true},      {"mix", mix, true},
+    {"new-rate", new_rate, false},    {"tear-down", tear_down, false},
+};
+
+void make(const Bench& bench, const Measurement& measurement, Circumstances at) {
+  if (!measurement.per_size) return measurement.make(bench, at);
+  for (const size_t frame_bytes : bench.options.frame_bytes)
+    for (const auto& way : bench.options.directions) {
+      at.frame_bytes = frame_bytes;
+      at.directions = way;
+      measurement.make(bench, at);
+    }
+}
+
+void open(const Bench& bench, const Circumstances& at, uint32_t opened) {
+  if (bench.options.dut == Dut::io || at.mappings <= opened) return;
+  const auto result = bench.tester.open(opened, at.mappings - opened, bench.options.open_rate, at.frame_bytes);
+  const double rate = result.seconds > 0 ? static_cast<double>(result.opened) / result.seconds : 0;
+  report("open", at,
+         {{"sent", result.sent},
+          {"opened", result.opened},
+          {"seconds", result.seconds},
+          {"mappings_per_s", rate},
+          {"wrong", json_of(result.faults)}},
+         std::to_string(result.opened) + " opened, " + millions(rate) + " M/s");
+  if (result.opened != at.mappings - opened) throw std::runtime_error("not every mapping could be opened");
+}
+
+}  // namespace
+
+std::vector<std::string> measurement_names() {
+  std::vector<std::string> names;
+  for (const auto& measurement : measurements) names.emplace_back(measurement.name);
+  return names;
+}
+
+void climb(Tester& tester, Flows& flows, const Options& options) {
+  const Bench bench{tester, flows, options};
+  uint32_t opened = 0;
+  for (const uint32_t mappings : options.mappings) {
+    const Circumstances at{options.dut_name, mappings, options.frame_bytes.front(), "both"};
+    open(bench, at, opened);
+    opened = mappings;
+    for (const auto& name : options.measurements)
+      make(bench, *std::ranges::find(measurements, name, &Measurement::name), at);
+  }
+}
+
+}  // namespace portolan::bench

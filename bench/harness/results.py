@@ -1,0 +1,114 @@
+"""What a run has found: every value as CSV, medians as ratios to testpmd in Markdown, and a picture of those."""
+
+import collections
+import contextlib
+import csv
+import statistics
+
+COLUMNS = ("round", "program", "measurement", "mappings", "frame_bytes", "directions", "value", "unit")
+PPS = "packets a second"
+
+
+def values_of(line):
+    """(measurement, value, unit) of one line of the generator's."""
+    name = line["measurement"]
+    if name in ("saturated", "frame-loss"):
+        yield name if name == "saturated" else f"frame-loss at {line['share']:.0%}", line["pps"], PPS
+    if name == "zero-loss":
+        yield name, line["pps"], PPS
+    if name == "frame-loss":
+        sent, lost = (sum(line.get(way, {}).get(key, 0) for way in ("upstream", "downstream")) for key in ("sent", "lost"))
+        yield f"loss at {line['share']:.0%}", lost / sent if sent else 0, "share lost"
+    if name in ("open", "new-rate", "tear-down"):
+        yield name, line["mappings_per_s"], "mappings a second"
+    for way in ("upstream", "downstream"):
+        for key, value in line.get(way, {}).get("latency_us", {}).items():
+            if key != "frames":
+                yield f"latency {way} {key}", value, "us"
+    if name == "mix":
+        lost = sum(line.get(way, {}).get("lost", 0) for way in ("upstream", "downstream"))
+        yield f"established lost with {line['fresh_share']:.1%} new", lost, "frames"
+        fresh = line.get("fresh", {"sent": 0, "received": 0})
+        yield f"new lost with {line['fresh_share']:.1%} new", fresh["sent"] - fresh["received"], "frames"
+
+
+class Results:
+    def __init__(self):
+        self.rows = []
+
+    def add(self, round_number, line):
+        for measurement, value, unit in values_of(line):
+            self.rows.append((round_number, line["program"], measurement, line["mappings"], line["frame_bytes"],
+                              line["directions"], value, unit))
+
+    def write_csv(self, path):
+        with open(path, "w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(COLUMNS)
+            writer.writerows(self.rows)
+
+    def grouped(self):
+        """(measurement, unit, frame_bytes, directions, mappings, program) -> the values of the rounds."""
+        groups = collections.defaultdict(list)
+        for _, program, measurement, mappings, size, way, value, unit in self.rows:
+            groups[measurement, unit, size, way, mappings, program].append(value)
+        return groups
+
+    def ratios(self):
+        """As grouped(), to testpmd's value of the same round, for packets a second only."""
+        base = {(row[0], *row[2:6]): row[6] for row in self.rows if row[1] == "testpmd" and row[7] == PPS}
+        groups = collections.defaultdict(list)
+        for number, program, measurement, mappings, size, way, value, unit in self.rows:
+            reference = base.get((number, measurement, mappings, size, way))
+            if unit == PPS and reference:
+                groups[measurement, size, way, mappings, program].append(value / reference)
+        return groups
+
+    def markdown(self, facts, commands):
+        yield from ["# Results", "", "| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in facts.items()), ""]
+        yield from ["Medians of the rounds; in brackets the lowest and the highest.", ""]
+        yield from ["## Packets a second, as a ratio to testpmd of the same round", "",
+                    "| measurement | frame bytes | directions | mappings | program | ratio |", "|---|---|---|---|---|---|"]
+        for (measurement, size, way, mappings, program), values in sorted(self.ratios().items()):
+            if program != "testpmd":
+                yield f"| {measurement} | {size} | {way} | {mappings:,} | {program} | {spread(values, '{:.3f}')} |"
+        yield from ["", "## All values", "", "| measurement | frame bytes | directions | mappings | program | value | unit |",
+                    "|---|---|---|---|---|---|---|"]
+        for (measurement, unit, size, way, mappings, program), values in sorted(self.grouped().items()):
+            yield f"| {measurement} | {size} | {way} | {mappings:,} | {program} | {spread(values, '{:,.6g}')} | {unit} |"
+        yield from ["", "## Commands", ""]
+        for program, lines in commands.items():
+            yield from [f"{program}:", "", *(f"    {line}" for line in lines), ""]
+
+    def draw(self, path):
+        """Saturated throughput against mappings, one line a program; False if there is no matplotlib."""
+        with contextlib.suppress(ImportError):
+            import matplotlib
+            matplotlib.use("svg")
+            from matplotlib import pyplot
+            lines = collections.defaultdict(list)
+            for (measurement, _, size, way, mappings, program), values in sorted(self.grouped().items()):
+                if measurement == "saturated" and way == "both":
+                    lines[size, program].append((mappings, statistics.median(values) / 1e6))
+            sizes = sorted({size for size, _ in lines})
+            if not sizes:
+                return True
+            figure, axes = pyplot.subplots(1, len(sizes), figsize=(6 * len(sizes), 4), squeeze=False)
+            for axis, size in zip(axes[0], sizes):
+                for (of_size, program), points in lines.items():
+                    if of_size == size:
+                        axis.plot(*zip(*points), marker="o", label=program)
+                axis.set(xscale="log", xlabel="mappings", ylabel="million packets a second, both directions",
+                         title=f"{size}-byte frames")
+                axis.set_ylim(bottom=0)
+                axis.legend()
+                axis.grid(True, alpha=0.3)
+            figure.tight_layout()
+            figure.savefig(path)
+            return True
+        return False
+
+
+def spread(values, form):
+    median = form.format(statistics.median(values))
+    return median if len(values) == 1 else f"{median} ({form.format(min(values))}–{form.format(max(values))})"
