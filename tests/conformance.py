@@ -21,6 +21,7 @@ ROW_ID = re.compile(r"\b([A-Z][A-Z0-9]{2})-([0-9]{3})\b")
 # DSL_024, DSL_024_to_028 or DSL_024_to_DSL_028.
 NAMED_ID = re.compile(r"(?:^|_)([A-Z][A-Z0-9]{2})_([0-9]{3})(?:_to_(?:\1_)?([0-9]{3}))?(?![0-9])")
 GOOGLE_TEST = re.compile(r"^TEST(?:_F|_P)?\((\w+), (\w+)\)", re.MULTILINE)
+BENCH_MEASUREMENT = re.compile(r'^    \{"([a-z-]+)", \w+, (?:true|false), "([A-Z0-9 -]+)"\}', re.MULTILINE)
 STATES = ("done", "in part", "left out")
 
 Row = collections.namedtuple("Row", "id rfc level what state note area")
@@ -75,6 +76,13 @@ def netns_steps(path):
             yield Test(f"{path.name}:{node.name}", path, ids_of(node.name, comment), rf"^netns\.{path.stem}\.")
 
 
+def bench_measurements():
+    """What bench/run measures says which rows it answers; no test asserts a speed, so ctest runs none of them."""
+    path = TESTS.parent / "bench/generator/measurements.cc"
+    for name, rows in BENCH_MEASUREMENT.findall(path.read_text()):
+        yield Test(f"bench/run --measure {name}", path, {"-".join(parts) for parts in ROW_ID.findall(rows)}, None)
+
+
 def tests_of_the_tree():
     for path in sorted(TESTS.rglob("*_test.cc")):
         if path.parent.name != "b4":  # the tests' own B4: it shows nothing of Portolan
@@ -85,6 +93,7 @@ def tests_of_the_tree():
         yield config_case(path)
     for path in sorted(TESTS.glob("netns/*.py")):
         yield from netns_steps(path)
+    yield from bench_measurements()
 
 
 def read_rows(fail):
@@ -114,7 +123,7 @@ def join(rows, tests, fail):
             if row in rows:
                 found[row].append(test)
             else:
-                fail(f"{test.file.relative_to(TESTS)}: {test.name} carries {row}, which is not in {ROWS.name}")
+                fail(f"{test.file.relative_to(TESTS.parent)}: {test.name} carries {row}, which is not in {ROWS.name}")
     for row in rows.values():
         if row.state == "left out" and found[row.id]:
             names = ", ".join(test.name for test in found[row.id])
@@ -134,7 +143,7 @@ def compare_with_ctest(found, build, fail):
     names = listed_names(build)
     if unbuilt := [name for name in names if name.endswith("_NOT_BUILT")]:
         return fail(f"{', '.join(unbuilt)}: build everything first")
-    for test in sorted({(test.name, test.listed) for tests in found.values() for test in tests}):
+    for test in sorted({(test.name, test.listed) for tests in found.values() for test in tests if test.listed}):
         if not any(re.search(test[1], name) for name in names):
             fail(f"{test[0]} is in the sources but ctest does not run it")
 
@@ -182,7 +191,8 @@ test shows it. A **row** is one behaviour that can be seen from outside. Ids are
 - A row with tests is **done**, unless it says what is missing. A row without has its reason in the list of those left out.
 - `Suite.name` is a GoogleTest (`ctest -R Suite.name`), `NAME.pkt` a packet script (`ctest -R runs/NAME`, from
   tests/packets), `NAME.in` a configuration (tests/config), `FILE.py:method` a step of an end-to-end test in tests/netns,
-  which ctest runs whole (`ctest -R netns.FILE`).
+  which ctest runs whole (`ctest -R netns.FILE`), and `bench/run --measure NAME` a measurement (bench/README.md): it shows
+  how it is measured, and nothing fails for being slow.
 
 What a test proves is what its assertions say: the tests are the authority, not the words here. The page is written from
 their names by `tests/conformance.py`, and the test `conformance` fails while it differs.

@@ -171,12 +171,18 @@ void tear_down(const Bench& bench, const Circumstances& at) {
 struct Measurement {
   const char* name;
   void (*make)(const Bench&, const Circumstances&);
-  bool per_size;  // and per choice of directions; else once a rung
+  bool per_size;     // and per choice of directions; else once a rung
+  const char* rows;  // of docs/conformance.md that it answers
 };
 constexpr Measurement measurements[] = {
-    {"verify", verify, false},        {"saturated", saturated, true},  {"zero-loss", zero_loss, true},
-    {"frame-loss", frame_loss, true}, {"latency", latency, true},      {"mix", mix, true},
-    {"new-rate", new_rate, false},    {"tear-down", tear_down, false},
+    {"verify", verify, false, "BEN-040"},
+    {"saturated", saturated, true, "BEN-005 BEN-022 BEN-045"},
+    {"zero-loss", zero_loss, true, "BEN-010"},
+    {"frame-loss", frame_loss, true, "BEN-014"},
+    {"latency", latency, true, "BEN-011 BEN-012"},
+    {"mix", mix, true, "BEN-042"},
+    {"new-rate", new_rate, false, "BEN-041 BEN-043 BEN-044"},
+    {"tear-down", tear_down, false, "BEN-046"},
 };
 
 void make(const Bench& bench, const Measurement& measurement, Circumstances at) {
@@ -204,6 +210,11 @@ void open(const Bench& bench, const Circumstances& at, uint32_t opened) {
 }
 
 }  // namespace
+
+std::string rows_of(std::string_view measurement) {
+  const auto* found = std::ranges::find(measurements, measurement, &Measurement::name);
+  return found == std::end(measurements) ? "" : found->rows;
+}
 
 std::vector<std::string> measurement_names() {
   std::vector<std::string> names;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "bench/generator/options.h"
@@ -11,6 +12,7 @@
 namespace portolan::bench {
 
 std::vector<std::string> measurement_names();
+std::string rows_of(std::string_view measurement);  // of docs/conformance.md, blanks between; none for what is none
 
 // Opens the mappings of each rung of the ladder and makes the measurements there. Throws std::runtime_error.
 void climb(Tester& tester, Flows& flows, const Options& options);

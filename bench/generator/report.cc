@@ -3,6 +3,7 @@
 #include <iostream>
 #include <numeric>
 
+#include "bench/generator/measurements.h"
 #include "bench/generator/tsc.h"
 
 namespace portolan::bench {
@@ -27,6 +28,7 @@ void report(const std::string& measurement, const Circumstances& at, const Json&
             {"mappings", at.mappings},
             {"frame_bytes", at.frame_bytes},
             {"directions", at.directions}};
+  if (const auto rows = rows_of(measurement); !rows.empty()) line["rows"] = rows;
   line.update(values);
   std::cout << line.dump() << std::endl;
   std::cerr << at.dut << ' ' << at.mappings << " mappings, " << at.frame_bytes << " bytes, " << at.directions << ", "
