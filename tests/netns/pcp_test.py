@@ -182,7 +182,7 @@ class Pcp(crafted.LabTest):
         store.write_bytes(b"SQLite format 3\0" + bytes(5000))
         config = self.lab.directory / "damaged.conf"
         config.write_text(self.lab.aftr_config().replace("pcp.sqlite", "damaged.sqlite").replace("cli.sock", "damaged.sock")
-                          .replace("/state", "/damaged-state"))
+                          .replace("/state", "/damaged-state").replace("feed.sock", "damaged-feed.sock"))
         said = self.lab.run("aftr", [self.lab.binaries / "portoland", "-c", config], check=False)
         self.assertIn("pcp.store", said)
         self.assertIn("move it away", said)
@@ -200,7 +200,7 @@ class Pcp(crafted.LabTest):
         self.lab.ctl("reload")
         try:
             made = self.lab.run("home1", gateway + ["-a", "0", "8080", "udp", "600"])
-            self.assertIn("to localport 8080 liftime 600", made)
+            self.assertIn("to local port 8080 liftime 600", made)
             self.assertIn("Public IP address : ", made)
             row = [row for row in self.lab.ctl_json("show pcp") if row["inside"] == f"{HOME}:8080"][0]
             self.assertIn(f"Mapped public port {row['outside'].split(':')[1]} protocol UDP", made)
