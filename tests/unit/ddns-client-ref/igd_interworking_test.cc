@@ -345,9 +345,9 @@ TEST_F(Interworking, the_outside_address_is_learnt_from_a_short_mapping) {  // Â
 TEST_F(Interworking, at_the_end_the_short_mapping_is_deleted_too) {
   call("GetExternalIPAddress", {});
   grant("192.0.2.1:2009", 120);
+  EXPECT_EQ(answer().error, 0);
   add("8080", "192.0.2.1:6598");
   pcp_.sent.clear();
-  igd_->take_answers();
   igd_->release_all(pcp_.now);
   settle();
   EXPECT_EQ(pcp_.sent.size(), 2U);
