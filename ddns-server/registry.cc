@@ -296,7 +296,7 @@ std::optional<Registry::Entry> Registry::find(std::string_view fqdn, int64_t now
            "SELECT " + std::string(service_columns) +
                " FROM services s WHERE fqdn = ?1 AND expires_at > ?2 AND NOT EXISTS("
                "SELECT 1 FROM released r WHERE r.protocol = s.protocol AND r.address = s.address AND r.port = s.port "
-               "AND r.port > 0 AND r.account <> ?3 AND r.until > ?2) ORDER BY id",
+               "AND r.account <> ?3 AND r.until > ?2) ORDER BY id",
            fqdn, now_s, out.account);
        row.step();) {
     Service service = read_service(row);
