@@ -62,6 +62,8 @@ class Shard {
 
   // --- the packet path: the owner only ---
   [[nodiscard]] uint32_t hash(const OutboundKey& key) const { return hash_(key); }
+  // The same of the key as it lies in memory.
+  [[nodiscard]] uint32_t hash(const std::array<uint64_t, 3>& key) const { return hash_(key); }
   void prefetch(uint32_t hash) const { outbound_.prefetch(hash); }
   // After prefetch(): the record that find() will most likely look at.
   void prefetch_candidate(uint32_t hash) const { prefetch_record(outbound_.candidate(hash)); }

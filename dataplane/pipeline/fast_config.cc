@@ -21,6 +21,11 @@ uint64_t word_of(const net::Mac& mac) {
   return word;
 }
 
+FastConfig::Block block_of(const net::Ipv4Prefix& prefix) {
+  const uint32_t first = net::masked(prefix.address, prefix.length).bits;
+  return {first, first | ~net::ipv4_mask(prefix.length)};
+}
+
 void write_link(FastConfig::Way& way, const Snapshot::Link& link, const net::Mac& to, net::EtherType type) {
   uint8_t* at = way.header.data();
   const bool tagged = link.vlan != 0;
@@ -59,6 +64,12 @@ FastConfig::FastConfig(const Snapshot& snapshot)
     pool = {net::masked(prefixes_of_pool[0].address, prefixes_of_pool[0].length).bits,
             static_cast<uint32_t>(net::size(prefixes_of_pool[0]))};
   internet_address = snapshot.internet.address.address.bits;
+  inside_address = snapshot.inside.address.address.bits;
+  if (!snapshot.inside.prefixes.empty()) inside = block_of(snapshot.inside.prefixes[0]);
+  if (snapshot.softwire.pipe_dscp) {
+    outer_class_mask = 3;
+    outer_class = static_cast<uint8_t>(*snapshot.softwire.pipe_dscp << 2);
+  }
   if (snapshot.internet.remark_dscp) {
     inbound_tos_mask = 3;
     inbound_tos = static_cast<uint8_t>(*snapshot.internet.remark_dscp << 2);
@@ -101,8 +112,7 @@ void FastConfig::list_ours(const Snapshot& snapshot) {
   std::array<Block, blocks_max> blocks{};
   size_t count = 0;
   const auto add = [&](const net::Ipv4Prefix& prefix) {
-    const uint32_t first = net::masked(prefix.address, prefix.length).bits;
-    if (count < blocks_max) blocks[count] = {first, first | ~net::ipv4_mask(prefix.length)};
+    if (count < blocks_max) blocks[count] = block_of(prefix);
     ++count;
   };
   for (const auto& prefix : snapshot.policy.pool.prefixes()) add(prefix);
@@ -112,8 +122,7 @@ void FastConfig::list_ours(const Snapshot& snapshot) {
   add({snapshot.inside.address.address, 32});
   if (count > blocks_max) blocks[0] = {0, ~uint32_t{0}}, count = 1;
   for (size_t i = 0; i < count; ++i)
-    for (uint32_t high = blocks[i].first >> 16; high <= blocks[i].last >> 16; ++high)
-      second_octets[high & 0xff] = true;
+    for (uint32_t high = blocks[i].first >> 16; high <= blocks[i].last >> 16; ++high) second_octets[high & 0xff] = true;
   ours_ipv4 = blocks;
   ours_ipv4_count = static_cast<uint32_t>(count);
 }

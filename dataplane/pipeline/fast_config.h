@@ -72,7 +72,9 @@ struct FastConfig {
   struct {
     uint32_t first = 0, count = 0;  // a pool of one span: its addresses, numbered from 0; else none
   } pool;
-  uint32_t internet_address = 0;
+  uint32_t internet_address = 0, inside_address = 0;
+  Block inside{};                                // the first of the prefixes of subscribers without a softwire
+  uint8_t outer_class_mask = 0xff, outer_class = 0;  // as inbound_tos below, of the IPv6 header
   uint8_t inbound_tos_mask = 0xff, inbound_tos = 0;  // what stays of the type of service, and what comes in
   uint32_t internet_mtu_bytes = 0, softwire_fits_bytes = 0, inside_mtu_bytes = 0;
   bool many_workers = false;

@@ -16,6 +16,7 @@ constexpr uint64_t mac_mask = net::swap_if_little(uint64_t{0xffff'ffff'ffff'0000
 
 constexpr uint8_t tcp_turns = net::tcp_syn | net::tcp_fin | net::tcp_rst;  // flags that move a connection's state
 constexpr uint32_t shortest_ipv4 = ipv4_bytes + sizeof(net::UdpHeader);
+constexpr uint32_t shortest_frame = sizeof(net::EthernetHeader) + sizeof(net::VlanTag) + shortest_ipv4;
 
 uint16_t raw(net::EtherType type) { return net::be16(static_cast<uint16_t>(type)).raw(); }
 
@@ -53,11 +54,11 @@ bool is_of(const nat::Mapping& mapping, const uint8_t* ip) {
 }
 
 // Puts what goes before an IPv4 packet there; returns the frame's start.
-uint8_t* write_link(uint8_t* at, const FastConfig::Way& way) {
+uint8_t* write_link(uint8_t* at, const FastConfig::Way& way, uint32_t link_bytes) {
   constexpr uint32_t untagged = sizeof(net::EthernetHeader);
-  uint8_t* start = at - way.link_bytes;
+  uint8_t* start = at - link_bytes;
   std::memcpy(start, way.header.data(), untagged);
-  if (way.link_bytes != untagged) [[unlikely]]
+  if (link_bytes != untagged) [[unlikely]]
     std::memcpy(start + untagged, way.header.data() + untagged, sizeof(net::VlanTag));
   return start;
 }
@@ -66,22 +67,22 @@ struct Work {  // a packet between the loops
   uint8_t* ip;
   const nat::MappingIndex* slot;  // inbound
   Ipv6Words b4;                   // outbound
-  uint32_t frame, received_bytes, hash;
+  uint32_t frame, hash;
   nat::MappingIndex mapping;
   PlainPacket packet;
   Side side;
   uint8_t softwire, tos;  // tos: to leave with
 };
 
-nat::OutboundKey key_of(const Work& work, const Ipv6Words& mask) {
-  const std::array<uint64_t, 3> words{work.b4[0] & mask[0], work.b4[1] & mask[1], inside_word_of(work.ip)};
-  return std::bit_cast<nat::OutboundKey>(words);
+using KeyWords = std::array<uint64_t, 3>;  // an OutboundKey as it lies in memory
+KeyWords key_of(const Work& work, const Ipv6Words& mask) {
+  return {work.b4[0] & mask[0], work.b4[1] & mask[1], inside_word_of(work.ip)};
 }
 
 }  // namespace
 
-// One burst on its way. Everything a packet usually needs is inlined into the three loops of forward(); what is rare is
-// called.
+// One burst on its way. The loops are functions of their own, so that each has the registers to itself; what a packet
+// usually needs is inlined into them, what is rare is called.
 class FastPath::Pass {
  public:
   Pass(FastPath& path, std::span<Frame> frames, bool handed_over, uint32_t now_s)
@@ -93,8 +94,8 @@ class FastPath::Pass {
         handed_over_(handed_over),
         now_s_(now_s) {}
 
-  [[gnu::flatten]] size_t forward() {
-    for (uint32_t i = 0; i < frames_.size(); ++i) sort(frames_[i], i);
+  size_t forward() {
+    sort();
     for (size_t i = 0; i < outbound_count_; ++i) {
       Work& work = outbound_[i];
       shard_.prefetch_record(work.mapping = shard_.candidate(work.hash));
@@ -103,38 +104,54 @@ class FastPath::Pass {
       Work& work = inbound_[i];
       shard_.prefetch_record(work.mapping = *work.slot);
     }
-    for (size_t i = 0; i < outbound_count_; ++i)
-      if (send_outbound(outbound_[i], frames_[outbound_[i].frame])) note_sent(outbound_[i]);
+    if (outbound_count_ > 0 && fast_.to_internet.open) send_outbound();
     const size_t sent_outbound = sent_;
-    for (size_t i = 0; i < inbound_count_; ++i)
-      if (send_inbound(inbound_[i], frames_[inbound_[i].frame])) note_sent(inbound_[i]);
+    if (inbound_count_ > 0) send_inbound();
     count(sent_outbound);
     return sent_;
   }
 
  private:
   // First loop: whose packet it is, and where its mapping would be found.
-  void sort(const Frame& frame, uint32_t number) {
-    constexpr uint32_t shortest = sizeof(net::EthernetHeader) + sizeof(net::VlanTag) + shortest_ipv4;
-    if (frame.bytes < shortest) return;
-    const auto& shape = fast_.shapes[static_cast<size_t>(frame.side)];
-    const __m128i differs = _mm_xor_si128(load<__m128i>(frame.data), load<__m128i>(shape.octets.data()));
-    const __m128i masked = _mm_and_si128(differs, load<__m128i>(shape.mask.data()));
-    if (_mm_movemask_epi8(_mm_cmpeq_epi8(masked, _mm_setzero_si128())) != shape.fits || frame.vlan != 0) [[unlikely]]
-      return sort_by_door(frame, number);
-    take(frame, number, frame.side, sizeof(net::EthernetHeader));
+  void sort() {
+    if (handed_over_ || frames_.empty()) return sort_any();
+    switch (frames_.front().side) {
+      case Side::access:
+        return sort_from<Side::access>();
+      case Side::internet:
+        return sort_from<Side::internet>();
+      case Side::inside:
+        return sort_from<Side::inside>();
+    }
   }
 
-  void take(const Frame& frame, uint32_t number, Side side, uint32_t link_bytes) {
+  // All from one device, whose frames mostly have one shape.
+  template <Side side>
+  [[gnu::noinline, gnu::flatten]] void sort_from() {
+    const auto& shape = fast_.shapes[static_cast<size_t>(side)];
+    const auto octets = load<__m128i>(shape.octets.data()), mask = load<__m128i>(shape.mask.data());
+    const int fits = shape.fits;
+    for (uint32_t i = 0; i < frames_.size(); ++i) {
+      const Frame& frame = frames_[i];
+      if (frame.bytes < shortest_frame) continue;
+      const __m128i differs = _mm_and_si128(_mm_xor_si128(load<__m128i>(frame.data), octets), mask);
+      if (_mm_movemask_epi8(_mm_cmpeq_epi8(differs, _mm_setzero_si128())) == fits && frame.vlan == 0) [[likely]]
+        take<side>(frame, i, sizeof(net::EthernetHeader));
+      else
+        sort_by_door(frame, i);
+    }
+  }
+
+  template <Side side>
+  void take(const Frame& frame, uint32_t number, uint32_t link_bytes) {
     uint8_t* at = frame.data + link_bytes;
     const uint32_t bytes = frame.bytes - link_bytes;
     Work& work = side == Side::internet ? inbound_[inbound_count_] : outbound_[outbound_count_];
     work.frame = number;
     work.side = side;
-    work.received_bytes = frame.bytes;
-    if (side == Side::access)
+    if constexpr (side == Side::access)
       outbound_count_ += take_softwire(at, bytes, work) ? 1U : 0U;
-    else if (side == Side::internet)
+    else if constexpr (side == Side::internet)
       inbound_count_ += take_internet(at, bytes, work) ? 1U : 0U;
     else
       outbound_count_ += take_inside(at, bytes, work) ? 1U : 0U;
@@ -142,57 +159,46 @@ class FastPath::Pass {
 
   bool take_softwire(uint8_t* at, uint32_t bytes, Work& work) const {
     const auto first = load<uint64_t>(at);  // version, class, flow, payload length, next header, hop limit
-    const uint32_t payload = net::swap_if_little(static_cast<uint16_t>(first >> 32));
+    uint32_t room = net::swap_if_little(static_cast<uint16_t>(first >> 32));
     const net::Protocol next{static_cast<uint8_t>(first >> 48)};
-    uint8_t* inner = at + ipv6_bytes;
-    uint32_t room = payload;
-    if (payload + ipv6_bytes > bytes) return false;
+    if (room + ipv6_bytes > bytes) return false;
+    work.ip = at + ipv6_bytes;
     if (next != net::Protocol::ipv4) {
       if (next != net::Protocol::destination_options || room < sizeof(net::EncapsulationLimit) ||
-          (load<uint64_t>(inner) & limit_option_mask) != limit_option)
+          (load<uint64_t>(work.ip) & limit_option_mask) != limit_option)
         return false;
-      inner += sizeof(net::EncapsulationLimit);
+      work.ip += sizeof(net::EncapsulationLimit);
       room -= static_cast<uint32_t>(sizeof(net::EncapsulationLimit));
     }
     const auto to = load<Ipv6Words>(at + offsetof(net::Ipv6Header, destination));
-    work.b4 = load<Ipv6Words>(at + offsetof(net::Ipv6Header, source));
-    uint8_t softwire = 0;
-    while (softwire < fast_.softwire_count && !same(fast_.softwires[softwire], to)) ++softwire;
-    if (softwire == fast_.softwire_count || room < shortest_ipv4 || !allowed(work.b4) ||
-        !is_plain(inner, room, work.packet))
+    const auto b4 = load<Ipv6Words>(at + offsetof(net::Ipv6Header, source));
+    work.softwire = 0;
+    if (!same(fast_.softwires[0], to) && !find_softwire(to, work.softwire)) return false;
+    if (room < shortest_ipv4 || !allowed(b4) || !is_plain(work.ip, room, work.packet)) return false;
+    const auto outer_class = static_cast<uint8_t>(first << 4 | (first >> 12 & 0xf));
+    work.tos = work.ip[offsetof(net::Ipv4Header, tos)];
+    if (outer_class != work.tos && !take_class(outer_class, work.tos)) return false;
+    if (!may_be_behind_b4(work.ip + offsetof(net::Ipv4Header, source)) ||
+        !is_remote(work.ip + offsetof(net::Ipv4Header, destination)) || work.packet.total > fast_.internet_mtu_bytes)
       return false;
-    const uint8_t outer_class = static_cast<uint8_t>(first << 4 | (first >> 12 & 0xf));
-    const uint8_t tos = inner[offsetof(net::Ipv4Header, tos)];
-    work.tos = tos;
-    if (outer_class != tos && !take_class(outer_class, work.tos)) return false;
-    if (!may_be_behind_b4(inner + offsetof(net::Ipv4Header, source)) ||
-        !is_remote(inner + offsetof(net::Ipv4Header, destination)) || work.packet.total > fast_.internet_mtu_bytes)
-      return false;
-    work.ip = inner;
-    work.softwire = softwire;
-    return look_up(work, fast_.softwire_mask);
+    work.b4 = b4;
+    return look_up(work, {b4[0] & fast_.softwire_mask[0], b4[1] & fast_.softwire_mask[1], inside_word_of(work.ip)});
   }
 
   bool take_inside(uint8_t* at, uint32_t bytes, Work& work) const {
-    if (!is_plain(at, bytes, work.packet)) return false;
+    if (!is_plain(at, bytes, work.packet) || work.packet.total > fast_.internet_mtu_bytes) return false;
     const auto& ip = net::header_at<net::Ipv4Header>(at);
-    const auto& config = config_.inside;
-    if (ip.source == config.address.address || work.packet.total > fast_.internet_mtu_bytes) return false;
-    bool is_subscriber = false;
-    for (const auto& prefix : config.prefixes) is_subscriber |= net::contains(prefix, ip.source);
-    if (!is_subscriber || !is_remote(at + offsetof(net::Ipv4Header, destination))) return false;
+    if (!is_subscriber(ip.source) || !is_remote(at + offsetof(net::Ipv4Header, destination))) return false;
     work.ip = at;
-    // As net::mapped().
-    work.b4 = {0, (net::swap_if_little(uint64_t{0xffff'0000'0000}) | uint64_t{ip.source.bits.raw()} << 32) &
-                      fast_.plain_mask[1]};
+    const uint64_t mapped = net::swap_if_little(uint64_t{0xffff'0000'0000}) | uint64_t{ip.source.bits.raw()} << 32;
+    work.b4 = {0, mapped & fast_.plain_mask[1]};
     work.softwire = 0;
     work.tos = ip.tos;
-    return look_up(work, fast_.plain_mask);
+    return look_up(work, {0, work.b4[1], inside_word_of(at)});
   }
 
-  bool look_up(Work& work, const Ipv6Words& mask) const {
-    const nat::OutboundKey key = key_of(work, mask);
-    if (fast_.many_workers && !handed_over_ && !is_my_subscriber(key.subscriber)) return false;
+  bool look_up(Work& work, const KeyWords& key) const {
+    if (fast_.many_workers && !handed_over_ && !is_my_subscriber(key)) return false;
     work.hash = shard_.hash(key);
     shard_.prefetch(work.hash);
     return true;
@@ -221,13 +227,12 @@ class FastPath::Pass {
   // As b4_allowed() of parse.cc, but for addresses out of the ordinary.
   [[nodiscard]] bool allowed(const Ipv6Words& b4) const {
     if ((fast_.octets[static_cast<uint8_t>(b4[0])] & FastConfig::b4_source) == 0) return false;
+    const auto& [address, mask] = fast_.prefixes[0];
+    const bool of_first = (((b4[0] & mask[0]) ^ address[0]) | ((b4[1] & mask[1]) ^ address[1])) == 0;
+    if (!of_first && !allowed_by_another(b4)) return false;
     for (uint32_t i = 0; i < fast_.ours_count; ++i)
-      if (same(b4, fast_.ours[i])) return false;
-    for (uint32_t i = 0; i < fast_.prefix_count; ++i) {
-      const auto& [address, mask] = fast_.prefixes[i];
-      if ((((b4[0] & mask[0]) ^ address[0]) | ((b4[1] & mask[1]) ^ address[1])) == 0) return true;
-    }
-    return false;
+      if (b4[1] == fast_.ours[i][1] && b4[0] == fast_.ours[i][0]) return false;
+    return true;
   }
 
   [[nodiscard]] bool may_be_behind_b4(const uint8_t* address) const {
@@ -236,65 +241,77 @@ class FastPath::Pass {
            ((octet & FastConfig::look_at_source) != 0 && is_private(load<net::Ipv4>(address)));
   }
 
+  [[nodiscard]] bool is_subscriber(net::Ipv4 address) const {
+    const uint32_t bits = address.bits;
+    const auto& [first, last] = fast_.inside;
+    return (bits - first <= last - first || is_of_another_inside(address)) && bits != fast_.inside_address;
+  }
+
   // Whether it is an address out there, and nobody's here.
   [[nodiscard]] bool is_remote(const uint8_t* address) const {
     const uint8_t octet = fast_.octets[address[0]];
     if ((octet & (FastConfig::never_remote | FastConfig::look_at_remote)) == 0) return true;
     if ((octet & FastConfig::never_remote) != 0) return false;
-    if (!fast_.second_octets[address[1]]) return true;
-    const uint32_t remote = load<net::Ipv4>(address).bits;
-    for (uint32_t i = 0; i < fast_.ours_ipv4_count; ++i)
-      if (remote - fast_.ours_ipv4[i].first <= fast_.ours_ipv4[i].last - fast_.ours_ipv4[i].first) return false;
-    return true;
+    return !fast_.second_octets[address[1]] || is_nobodys(load<net::Ipv4>(address));
   }
 
-  // Third loop. False: it is for the stages, and untouched.
-  bool send_outbound(Work& work, Frame& frame) {
-    const nat::Mapping& guess = shard_[work.mapping];
-    if (!is_of(guess, work.ip) || !same(words_of(guess.b4), work.b4)) [[unlikely]]
-      work.mapping = find(work);
-    if (work.mapping == nat::null_mapping || !fast_.to_internet.open) return false;
-    const nat::Mapping& mapping = shard_[work.mapping];
-    if ((work.packet.tcp_flags & tcp_turns) != 0 || mapping.softwire != work.softwire ||
-        !same(words_of(mapping.b4), work.b4) ||
-        !mapping.is_steady_outbound(is_first_remote(mapping, remote_of(work.ip, true)), fast_.knows_remotes)) {
-      if (!admit_outbound(work, endpoint_of(remote_of(work.ip, true)))) return false;
-    } else if (mapping.last_seen_s != now_s_) {
-      shard_.stamp(work.mapping, now_s_);
+  // Third loop, of what comes from inside. What cannot go is for the stages, and untouched.
+  [[gnu::noinline, gnu::flatten]] void send_outbound() {
+    const FastConfig::Way& way = fast_.to_internet;
+    const uint32_t link_bytes = way.link_bytes;
+    for (size_t i = 0; i < outbound_count_; ++i) {
+      Work& work = outbound_[i];
+      const nat::Mapping* mapping = &shard_[work.mapping];
+      const bool found = is_of(*mapping, work.ip) && same(words_of(mapping->b4), work.b4);
+      const bool usual =
+          found && (work.packet.tcp_flags & tcp_turns) == 0 && mapping->softwire == work.softwire &&
+          mapping->is_steady_outbound(is_first_remote(*mapping, remote_of(work.ip, true)), fast_.knows_remotes);
+      if (!usual) {
+        if (!admit_outbound(work, found)) continue;
+        mapping = &shard_[work.mapping];
+      } else if (mapping->last_seen_s != now_s_) {
+        shard_.stamp(work.mapping, now_s_);
+      }
+      const auto& ip = net::header_at<net::Ipv4Header>(work.ip);
+      if (!ip.is_atomic() || work.tos != ip.tos) rewrite_rest_outbound(work, *mapping);
+      rewrite_plain<true>(work.ip, work.packet.tcp, mapping->outside_address.bits.raw(),
+                          mapping->outside_port.number.raw(), mapping->address_delta, mapping->endpoint_delta);
+      Frame& frame = frames_[work.frame];
+      note_sent(work.side, frame.bytes);
+      frame.data = write_link(work.ip, way, link_bytes);
+      frame.bytes = work.packet.total + link_bytes;
+      frame.side = Side::internet;
+      frame.sent = true;
     }
-    const auto& ip = net::header_at<net::Ipv4Header>(work.ip);
-    const bool atomic = ip.is_atomic();
-    if (!atomic || work.tos != ip.tos)
-      rewrite_rest(work.ip, work.tos, atomic ? ip.identification : new_identification(mapping, ip.destination));
-    rewrite_plain<true>(work.ip, work.packet.tcp, mapping.outside_address.bits.raw(), mapping.outside_port.number.raw(),
-                        mapping.address_delta, mapping.endpoint_delta);
-    frame.data = write_link(work.ip, fast_.to_internet);
-    frame.bytes = work.packet.total + fast_.to_internet.link_bytes;
-    frame.side = Side::internet;
-    frame.sent = true;
-    return true;
   }
 
-  bool send_inbound(Work& work, Frame& frame) {
-    const nat::Mapping& mapping = shard_[work.mapping];  // that of none is free
-    const bool plain = mapping.has(nat::Mapping::plain);
-    const uint32_t total = work.packet.total;
-    if (!mapping.has(nat::Mapping::in_use) || !(plain ? fits_inside(total) : fits_softwire(mapping, total)))
-      return false;
-    const bool refreshes = fast_.udp_inbound_refresh && !work.packet.tcp && mapping.last_seen_s != now_s_;
-    if ((work.packet.tcp_flags & tcp_turns) != 0 || refreshes ||
-        !mapping.is_steady_inbound(is_first_remote(mapping, remote_of(work.ip, false)), fast_.knows_remotes))
-      if (!admit_inbound(work, endpoint_of(remote_of(work.ip, false)), plain)) return false;
-    // Backwards is the ones-complement negative.
-    rewrite_plain<false>(work.ip, work.packet.tcp, mapping.inside_address.bits.raw(), mapping.inside_port.number.raw(),
-                         static_cast<uint16_t>(~mapping.address_delta), static_cast<uint16_t>(~mapping.endpoint_delta));
-    const auto& ip = net::header_at<net::Ipv4Header>(work.ip);
-    if (work.tos != ip.tos) rewrite_rest(work.ip, work.tos, ip.identification);
-    frame.data = plain ? write_link(work.ip, fast_.to_inside) : encapsulate(work, mapping);
-    frame.bytes = total + static_cast<uint32_t>(work.ip - frame.data);
-    frame.side = plain ? Side::inside : Side::access;
-    frame.sent = true;
-    return true;
+  // The same of what comes from the internet.
+  [[gnu::noinline, gnu::flatten]] void send_inbound() {
+    for (size_t i = 0; i < inbound_count_; ++i) {
+      Work& work = inbound_[i];
+      const nat::Mapping& mapping = shard_[work.mapping];  // that of none is free
+      const bool plain = mapping.has(nat::Mapping::plain);
+      const uint32_t total = work.packet.total;
+      if (!mapping.has(nat::Mapping::in_use) || !(plain ? fits_inside(total) : fits_softwire(mapping, total))) continue;
+      const bool refreshes = fast_.udp_inbound_refresh && !work.packet.tcp && mapping.last_seen_s != now_s_;
+      const bool usual =
+          (work.packet.tcp_flags & tcp_turns) == 0 && !refreshes &&
+          mapping.is_steady_inbound(is_first_remote(mapping, remote_of(work.ip, false)), fast_.knows_remotes);
+      if (!usual && !admit_inbound(work, plain)) continue;
+      const auto& ip = net::header_at<net::Ipv4Header>(work.ip);
+      if (work.tos != ip.tos) rewrite_rest(work.ip, work.tos, ip.identification);
+      // Backwards is the ones-complement negative.
+      rewrite_plain<false>(work.ip, work.packet.tcp, mapping.inside_address.bits.raw(),
+                           mapping.inside_port.number.raw(), static_cast<uint16_t>(~mapping.address_delta),
+                           static_cast<uint16_t>(~mapping.endpoint_delta));
+      Frame& frame = frames_[work.frame];
+      note_sent(Side::internet, frame.bytes);
+      frame.data =
+          plain ? write_link(work.ip, fast_.to_inside, fast_.to_inside.link_bytes) : encapsulate(work, mapping);
+      frame.bytes = total + static_cast<uint32_t>(work.ip - frame.data);
+      frame.side = plain ? Side::inside : Side::access;
+      frame.sent = true;
+    }
   }
 
   [[nodiscard]] bool fits_inside(uint32_t total) const {
@@ -302,11 +319,10 @@ class FastPath::Pass {
   }
 
   [[nodiscard]] bool fits_softwire(const nat::Mapping& mapping, uint32_t total) const {
-    if (mapping.softwire >= fast_.softwire_count || !fast_.into_softwire[mapping.softwire].open) return false;
-    if (total > fast_.softwire_fits_bytes) return false;
-    const uint32_t bytes = total + fast_.overhead_bytes;
-    return bytes <= ipv6_mtu_min_bytes || !path_.path_mtus_.any(now_s_) ||
-           bytes <= path_.path_mtus_.to(mapping.b4, config_.softwire.mtu_bytes, now_s_);
+    if (mapping.softwire >= fast_.softwire_count || total > fast_.softwire_fits_bytes) return false;
+    if (!fast_.into_softwire[mapping.softwire].open) return false;
+    return total <= ipv6_mtu_min_bytes - fast_.overhead_bytes || !path_.path_mtus_.any(now_s_) ||
+           fits_path(mapping, total);
   }
 
   [[nodiscard]] uint8_t* encapsulate(const Work& work, const nat::Mapping& mapping) const {
@@ -317,16 +333,16 @@ class FastPath::Pass {
     if (fast_.overhead_bytes + way.link_bytes != FastConfig::tunnel_bytes_usual) [[unlikely]]
       std::memcpy(start, way.header.data(), fast_.overhead_bytes + way.link_bytes);
     auto& outer = net::header_at<net::Ipv6Header>(start + way.link_bytes);
-    const uint8_t outer_class = config_.softwire.outer_class(work.tos);
+    const auto outer_class = static_cast<uint8_t>((work.tos & fast_.outer_class_mask) | fast_.outer_class);
     outer.version_class_flow = uint32_t{6} << 28 | uint32_t{outer_class} << 20;  // flow label 0
     outer.payload_length = static_cast<uint16_t>(work.packet.total + fast_.overhead_bytes - ipv6_bytes);
     outer.destination = mapping.b4;
     return start;
   }
 
-  void note_sent(const Work& work) {
+  void note_sent(Side received_from, uint32_t bytes) {
     ++sent_;
-    received_[static_cast<size_t>(work.side)] += one_packet | work.received_bytes;
+    received_[static_cast<size_t>(received_from)] += one_packet | bytes;
   }
 
   void count(size_t sent_outbound) {
@@ -341,6 +357,45 @@ class FastPath::Pass {
   }
 
   // What is rare.
+
+  [[gnu::noinline]] void sort_any() {
+    for (uint32_t i = 0; i < frames_.size(); ++i)
+      if (frames_[i].bytes >= shortest_frame) sort_by_door(frames_[i], i);
+  }
+
+  // On a device that several sides share, or tagged, or handed over.
+  [[gnu::noinline]] void sort_by_door(const Frame& frame, uint32_t number) {
+    uint32_t link_bytes = sizeof(net::EthernetHeader);
+    unsigned vlan = frame.vlan & net::vlan_mask;
+    uint16_t type = load<uint16_t>(frame.data + offsetof(net::EthernetHeader, type));
+    if (type == raw(net::EtherType::vlan) && vlan == 0) {
+      const auto& tag = net::header_at<net::VlanTag>(frame.data + link_bytes);
+      vlan = tag.control & net::vlan_mask;
+      type = tag.type.raw();
+      link_bytes += sizeof tag;
+    }
+    const bool ipv6 = type == raw(net::EtherType::ipv6);
+    if ((!ipv6 && type != raw(net::EtherType::ipv4)) || (ipv6 && frame.data[link_bytes] >> 4 != 6)) return;
+    const auto& doors = (ipv6 ? fast_.ipv6_doors : fast_.ipv4_doors)[static_cast<size_t>(frame.side)];
+    const auto& door = doors[0].vlan == vlan ? doors[0] : doors[1];
+    if (door.vlan != vlan || (load<uint64_t>(frame.data) & mac_mask) != door.mac) return;
+    if (door.side == Side::access) return take<Side::access>(frame, number, link_bytes);
+    if (door.side == Side::internet) return take<Side::internet>(frame, number, link_bytes);
+    take<Side::inside>(frame, number, link_bytes);
+  }
+
+  [[gnu::noinline]] bool find_softwire(const Ipv6Words& to, uint8_t& softwire) const {
+    while (softwire < fast_.softwire_count && !same(fast_.softwires[softwire], to)) ++softwire;
+    return softwire < fast_.softwire_count;
+  }
+
+  [[gnu::noinline]] bool allowed_by_another(const Ipv6Words& b4) const {
+    for (uint32_t i = 1; i < fast_.prefix_count; ++i) {
+      const auto& [address, mask] = fast_.prefixes[i];
+      if ((((b4[0] & mask[0]) ^ address[0]) | ((b4[1] & mask[1]) ^ address[1])) == 0) return true;
+    }
+    return false;
+  }
 
   // The type of service to leave with where the two differ; false for what must be dropped (RFC 6040 §4.2).
   [[gnu::noinline]] bool take_class(uint8_t outer_class, uint8_t& tos) const {
@@ -357,23 +412,16 @@ class FastPath::Pass {
            net::contains({{0xc0a80000}, 16}, source);
   }
 
-  // On a device that several sides share, or tagged.
-  [[gnu::noinline]] void sort_by_door(const Frame& frame, uint32_t number) {
-    uint32_t link_bytes = sizeof(net::EthernetHeader);
-    unsigned vlan = frame.vlan & net::vlan_mask;
-    uint16_t type = load<uint16_t>(frame.data + offsetof(net::EthernetHeader, type));
-    if (type == raw(net::EtherType::vlan) && vlan == 0) {
-      const auto& tag = net::header_at<net::VlanTag>(frame.data + link_bytes);
-      vlan = tag.control & net::vlan_mask;
-      type = tag.type.raw();
-      link_bytes += sizeof tag;
-    }
-    const bool ipv6 = type == raw(net::EtherType::ipv6);
-    if ((!ipv6 && type != raw(net::EtherType::ipv4)) || (ipv6 && frame.data[link_bytes] >> 4 != 6)) return;
-    const auto& doors = (ipv6 ? fast_.ipv6_doors : fast_.ipv4_doors)[static_cast<size_t>(frame.side)];
-    const auto& door = doors[0].vlan == vlan ? doors[0] : doors[1];
-    if (door.vlan == vlan && (load<uint64_t>(frame.data) & mac_mask) == door.mac)
-      take(frame, number, door.side, link_bytes);
+  [[gnu::noinline]] bool is_of_another_inside(net::Ipv4 address) const {
+    for (const auto& prefix : config_.inside.prefixes)
+      if (net::contains(prefix, address)) return true;
+    return false;
+  }
+
+  [[gnu::noinline]] bool is_nobodys(net::Ipv4 address) const {
+    for (uint32_t i = 0; i < fast_.ours_ipv4_count; ++i)
+      if (address.bits - fast_.ours_ipv4[i].first <= fast_.ours_ipv4[i].last - fast_.ours_ipv4[i].first) return false;
+    return true;
   }
 
   // In a pool of several spans.
@@ -389,23 +437,33 @@ class FastPath::Pass {
     return &shard_.inbound_place(pool.local_of(number), protocol, port);
   }
 
-  [[gnu::noinline]] bool is_my_subscriber(const net::Ipv6& subscriber) const {
-    return config_.policy.pool.owner_of(subscriber) == path_.index_;
+  [[gnu::noinline]] bool is_my_subscriber(const KeyWords& key) const {
+    return config_.policy.pool.owner_of(std::bit_cast<nat::OutboundKey>(key).subscriber) == path_.index_;
   }
 
-  // The second loop's guess was another's mapping, or one of another B4 before.
-  [[gnu::noinline]] nat::MappingIndex find(const Work& work) const {
-    return shard_.find(key_of(work, work.side == Side::access ? fast_.softwire_mask : fast_.plain_mask), work.hash);
+  [[gnu::noinline]] bool fits_path(const nat::Mapping& mapping, uint32_t total) const {
+    return total + fast_.overhead_bytes <= path_.path_mtus_.to(mapping.b4, config_.softwire.mtu_bytes, now_s_);
   }
 
-  [[gnu::noinline]] net::be16 new_identification(const nat::Mapping& mapping, net::Ipv4 destination) {
-    return path_.identifications_.next(mapping.outside_address, destination, mapping.protocol,
-                                       config_.policy.pool.is_shared());
+  [[gnu::noinline]] void rewrite_rest_outbound(const Work& work, const nat::Mapping& mapping) {
+    const auto& ip = net::header_at<net::Ipv4Header>(work.ip);
+    const bool shared = config_.policy.pool.is_shared();
+    rewrite_rest(work.ip, work.tos,
+                 ip.is_atomic() ? ip.identification
+                                : net::be16(path_.identifications_.next(mapping.outside_address, ip.destination,
+                                                                        mapping.protocol, shared)));
   }
 
-  // What moves a connection, or is refused, or comes from another B4.
-  [[gnu::noinline]] bool admit_outbound(const Work& work, net::Endpoint remote) {
+  // What moves a connection, or may be refused, or comes from another B4. Not `found`: the second loop's guess was
+  // another's mapping, or one of another B4 before.
+  [[gnu::noinline]] bool admit_outbound(Work& work, bool found) {
+    if (!found) {
+      const auto key = key_of(work, work.side == Side::access ? fast_.softwire_mask : fast_.plain_mask);
+      work.mapping = shard_.find(std::bit_cast<nat::OutboundKey>(key), work.hash);
+    }
+    if (work.mapping == nat::null_mapping) return false;
     const auto b4 = std::bit_cast<net::Ipv6>(work.b4);
+    const net::Endpoint remote = endpoint_of(remote_of(work.ip, true));
     const uint8_t flags = work.packet.tcp_flags;
     if (shard_.admit_outbound(work.mapping, b4, work.softwire, remote, flags, now_s_)) return false;
     if ((flags & net::tcp_syn) == 0) return true;
@@ -415,9 +473,9 @@ class FastPath::Pass {
     return true;
   }
 
-  [[gnu::noinline]] bool admit_inbound(const Work& work, net::Endpoint remote, bool plain) {
+  [[gnu::noinline]] bool admit_inbound(const Work& work, bool plain) {
     const uint8_t flags = work.packet.tcp_flags;
-    if (shard_.admit_inbound(work.mapping, remote, flags, now_s_)) return false;
+    if (shard_.admit_inbound(work.mapping, endpoint_of(remote_of(work.ip, false)), flags, now_s_)) return false;
     if ((flags & net::tcp_syn) != 0)
       clamp_mss(net::header_at<net::TcpHeader>(work.ip + ipv4_bytes),
                 plain ? config_.inside.tcp_mss_max : config_.softwire.tcp_mss_max);
