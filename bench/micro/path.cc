@@ -55,6 +55,7 @@ Path::Path(Way way, uint32_t mappings, bool tcp, uint32_t payload_bytes)
       side_(way == Way::softwire_inbound || way == Way::plain_inbound ? Side::internet
             : plain_                                                  ? Side::inside
                                                                       : Side::access),
+      frames_(size_t{mappings} * frame_bytes_max),
       buffers_(burst * buffer_bytes) {
   snapshot_.access = {ours[0], *net::parse_ipv6_interface("2001:db8:0:1::1/64"), *net::parse_ipv6("2001:db8:0:1::2")};
   snapshot_.internet = {ours[1], *net::parse_ipv4_interface("203.0.113.1/24"), *net::parse_ipv4("203.0.113.2")};
@@ -151,12 +152,13 @@ void Path::open(uint32_t flow, bool tcp) {
   const auto frame =
       side_ == Side::internet ? inbound_frame(sent, net::tcp_ack) : outbound_frame(flow, tcp, net::tcp_ack);
   frame_bytes_ = frame.size();
-  frames_.insert(frames_.end(), frame.begin(), frame.end());
+  if (frame_bytes_ > frame_bytes_max) fail("payload_bytes is more than there is room for");
+  std::memcpy(frames_.data() + flow * frame_bytes_max, frame.data(), frame_bytes_);
 }
 
 void Path::receive() {
   for (size_t i = 0; i < burst; ++i) {
-    std::memcpy(buffers_.data() + i * buffer_bytes + headroom_bytes, frames_.data() + order_[at_] * frame_bytes_,
+    std::memcpy(buffers_.data() + i * buffer_bytes + headroom_bytes, frames_.data() + order_[at_] * frame_bytes_max,
                 frame_bytes_);
     at_ = at_ + 1 < order_.size() ? at_ + 1 : 0;
   }

@@ -28,7 +28,7 @@ class Path : public pipeline::Buffers {
   static constexpr size_t burst = pipeline::burst_max;
 
  private:
-  static constexpr size_t buffer_bytes = 2048, headroom_bytes = 128;
+  static constexpr size_t buffer_bytes = 2240, headroom_bytes = 128, frame_bytes_max = 128;
   bool allocate(pipeline::Packet&) override { return false; }
   void release(pipeline::Packet&) override {}
   void open(uint32_t flow, bool tcp);
@@ -44,7 +44,8 @@ class Path : public pipeline::Buffers {
   std::unique_ptr<nat::Shard> shard_;
   std::unique_ptr<pipeline::Worker> worker_;
   std::unique_ptr<pipeline::Burst> burst_ = std::make_unique<pipeline::Burst>();
-  std::vector<uint8_t> frames_, buffers_;  // frames_: one after the other, frame_bytes_ each
+  nat::ZeroPages<uint8_t> frames_;  // one after the other, frame_bytes_max apart
+  std::vector<uint8_t> buffers_;
   std::vector<uint32_t> order_;
   size_t frame_bytes_ = 0, at_ = 0;
 };

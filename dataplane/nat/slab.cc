@@ -120,6 +120,7 @@ net::Result<SlabFile, std::string> SlabFile::open(const std::string& path, const
     slab.memory_ = nullptr;
     return tl::unexpected(fault(path, (std::string("cannot be mapped into memory; lower ") + kind.setting).c_str()));
   }
+  madvise(slab.memory_, slab.bytes_, MADV_HUGEPAGE);  // where the kernel may; on hugetlbfs they are huge already
   auto& header = *static_cast<Header*>(slab.memory_);
   // A header that claims more than the file holds is believed as far as the file goes.
   const auto known =
