@@ -268,7 +268,11 @@ void Worker::look_up(Burst& burst, bool outbound) {
 }
 
 void Worker::open_mappings(Burst& burst, uint32_t now_s) {
-  const bool budgeted = burst.count + burst.sent_fast >= snapshot_->budgeted_burst;
+  const bool full = burst.count + burst.sent_fast >= snapshot_->budgeted_burst;
+  const bool outbound = burst.count > 0 && burst.packets[0].outbound();
+  if (!full && outbound) full_bursts_ = 0;
+  const bool budgeted = full && full_bursts_ >= snapshot_->full_bursts_free;
+  if (full && outbound && !budgeted) ++full_bursts_;
   unsigned opened = 0;
   for (size_t i = 0; i < burst.count; ++i) {
     Packet& packet = burst.packets[i];

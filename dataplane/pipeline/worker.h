@@ -81,6 +81,7 @@ class Worker {
   [[nodiscard]] nat::OutboundKey key_of(const Packet& packet) const;
 
   const Snapshot* snapshot_ = nullptr;
+  unsigned full_bursts_ = 0;  // outbound, one after the other up to now
   WorkerCounters counters_;
   Identifications identifications_;
   PathMtus path_mtus_;

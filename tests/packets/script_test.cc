@@ -139,6 +139,7 @@ const std::map<std::string, Setter> setters{
      [](Settings& s, const Words& w) {
        set(s.snapshot.opened_per_burst_max, w);
        s.snapshot.budgeted_burst = 1;
+       s.snapshot.full_bursts_free = 0;
      }},
     {"fragments", [](Settings& s, const Words& w) { set(s.fragments_max, w); }},
     {"buffers", [](Settings& s, const Words& w) { set(s.buffers_max, w); }},
