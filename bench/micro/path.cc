@@ -71,6 +71,7 @@ Path::Path(Way way, uint32_t mappings, bool tcp, uint32_t payload_bytes)
   settings.mappings_max = mappings + 1;
   settings.subscribers_max = mappings / ports_per_host + 2;
   settings.sessions_max = 1000;
+  settings.seed = 1;  // the same instructions each time
   settings.policy = snapshot_.policy;
   auto shard = nat::Shard::open(settings, now_s);
   if (!shard) fail(shard.error().c_str());

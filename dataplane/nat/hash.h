@@ -1,7 +1,8 @@
 // The keyed hash of every table whose keys strangers choose, and the generator that chooses ports. The hash is a sum of
 // products under secret factors from getrandom(2), strongly universal (Dietzfelbinger 1996; Thorup, "High speed hashing
 // for integers and strings", 2015, §3): whatever keys somebody chooses without knowing the factors, any two meet in one
-// bucket with the probability of chance. A multiplication a word, so that a burst's hashes overlap.
+// bucket with the probability of chance. A multiplication a word, so that a burst's hashes overlap; one more at the end,
+// because the sums of keys that follow each other, as ports do, follow each other too and would crowd into few buckets.
 #pragma once
 
 #include <algorithm>
@@ -45,8 +46,9 @@ class Hasher {
   static constexpr size_t words_max = 6;
 
  public:
-  Hasher() {
-    Random random;
+  // `seed`: of the factors, as Random takes it.
+  explicit Hasher(uint64_t seed = 0) {
+    Random random(seed);
     for (Wide& factor : factors_) factor = Wide{random.next64()} << 64 | random.next64();
   }
 
@@ -59,7 +61,10 @@ class Hasher {
     std::memcpy(words.data(), &key, sizeof key);
     Wide sum = factors_[words_max];
     for (size_t i = 0; i < words.size(); ++i) sum += factors_[i] * words[i];
-    return static_cast<uint32_t>(sum >> 96);
+    auto mixed = static_cast<uint64_t>(sum >> 64);
+    mixed ^= mixed >> 32;
+    mixed *= 0x9fb2'1c65'1e98'df25;  // any odd number whose bits are mixed
+    return static_cast<uint32_t>(mixed >> 32);
   }
 
  private:

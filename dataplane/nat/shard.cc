@@ -38,6 +38,7 @@ net::Result<std::unique_ptr<Shard>, std::string> Shard::open(ShardSettings setti
 Shard::Shard(ShardSettings settings, Slab slab, SessionSlab sessions, uint32_t now_s)
     : settings_(std::move(settings)),
       policy_(&settings_.policy),
+      hash_(settings_.seed),
       slab_(std::move(slab)),
       sessions_(std::move(sessions), slab_.capacity(), hash_),
       filters_(std::min(settings_.filtered_max, settings_.mappings_max), hash_),

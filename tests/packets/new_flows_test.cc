@@ -10,8 +10,14 @@ namespace {
 using pipeline::Fate;
 using pipeline::Side;
 
+Settings roomy() {
+  Settings settings = default_settings();
+  settings.snapshot.policy.limits.blocks_per_subscriber_max = 8;
+  return settings;
+}
+
 class Flood {
-  Network network_{default_settings()};
+  Network network_{roomy()};
   uint32_t port_ = 1024;
 
  public:
@@ -20,10 +26,8 @@ class Flood {
     std::vector<Bytes> frames;
     for (; count > 0; --count) {
       Variables none;
-      const std::string from = "2001:db8:b:" + std::to_string(100 + port_ / 64) + "::1";
-      frames.push_back(
-          incoming(split(from + " > 2001:db8:a::1 / 10.0.0.2:" + std::to_string(port_++) + " > 198.51.100.9:53 udp 1"),
-                   Side::access, none));
+      const std::string from = "2001:db8:b:100::1 > 2001:db8:a::1 / 10.0.0.2:" + std::to_string(port_++);
+      frames.push_back(incoming(split(from + " > 198.51.100.9:53 udp 1"), Side::access, none));
     }
     size_t sent = 0;
     for (const auto& outcome : network_.deliver(0, Side::access, frames, 100'000))

@@ -9,8 +9,10 @@ namespace portolan::control {
 namespace {
 
 std::string output_of(const Reply& reply) {
-  std::string out;
-  while (reply.output && reply.output(out)) {
+  std::string out, part;  // a full part is taken away before the next one is asked for
+  for (bool more = static_cast<bool>(reply.output); more; part.clear()) {
+    more = reply.output(part);
+    out += part;
   }
   return out;
 }
