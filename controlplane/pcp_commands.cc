@@ -64,7 +64,7 @@ Reply show_pcp(const Aftr& aftr, const Request& request) {
                       {"ports", true},
                       {"lifetime_s", true},
                       {"remotes"},
-                      {"b4"},
+                      {"client_b4"},
                       {"asked_by"},
                       {"state"},
                       {"description"}},
