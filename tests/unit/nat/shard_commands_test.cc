@@ -56,6 +56,20 @@ TEST_F(ShardCommands, an_implicit_mapping_becomes_explicit_and_keeps_its_endpoin
   EXPECT_EQ(find(key_of(1, 80)), index);
 }
 
+TEST_F(ShardCommands, what_is_reclaimed_after_a_restart_is_not_granted_for_longer) {
+  const MappingIndex index = open(key_of(1, 80));
+  Command wish;
+  wish.verb = Verb::open_explicit;
+  wish.key = key_of(1, 80);
+  wish.b4 = (*shard_)[index].b4;
+  wish.suggested = outside(index);
+  wish.lifetime_s = 10;
+  wish.reclaim = true;
+  EXPECT_EQ(shard_->execute(wish, now_s_).lifetime_s, 10U);
+  wish.reclaim = false;
+  EXPECT_GT(shard_->execute(wish, now_s_).lifetime_s, 10U);  // asked for anew, as long as traffic keeps it (§15)
+}
+
 // Shows PCP-039, PCP-040, PCP-042, PCP-058.
 TEST_F(ShardCommands, a_suggestion_is_followed_if_it_can_be) {
   const net::Ipv4 own = address_of(1);

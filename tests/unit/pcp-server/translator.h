@@ -138,7 +138,7 @@ class Translator {
     record.b4 = command.b4;
     record.let_in = command.let_in;
     record.pinned_until_s = command.pinned_s == 0 ? 0 : now_s + command.pinned_s;
-    record.explicit_until_s = std::max(now_s + command.lifetime_s, record.traffic_until_s);
+    record.explicit_until_s = std::max(now_s + command.lifetime_s, command.reclaim ? 0 : record.traffic_until_s);
     return {0, CommandResult::Status::done, record.outside, static_cast<uint32_t>(record.explicit_until_s - now_s)};
   }
 
