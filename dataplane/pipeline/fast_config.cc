@@ -156,9 +156,10 @@ void FastConfig::open_ways(const Snapshot& snapshot, const Gateways& gateways) {
   for (const Side side : sides) {
     const auto& gateway = gateways.of(side);
     uint64_t& known = gateway_words_[static_cast<size_t>(side)];
-    const auto to = gateway.get();
-    if (known == gateway.word()) continue;
-    known = gateway.word();
+    const uint64_t word = gateway.word();
+    if (known == word) continue;
+    known = word;
+    const auto to = gateway.get();  // after its word: a change between the two is taken up in the next burst
     const auto open = [&](Way& way, net::EtherType type) {
       way = {};
       if (to) write_link(way, snapshot.link(side), *to, type);
