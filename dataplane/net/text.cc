@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <charconv>
 #include <cstdio>
-#include <cstring>
 
 namespace portolan::net {
 
@@ -13,8 +12,7 @@ template <class Address, int family>
 std::optional<Address> parse_address(std::string_view text) {
   char copy[INET6_ADDRSTRLEN];
   if (text.size() >= sizeof copy || text.find('\0') != text.npos) return std::nullopt;
-  std::memcpy(copy, text.data(), text.size());
-  copy[text.size()] = 0;
+  copy[text.copy(copy, sizeof copy - 1)] = 0;
   Address address;
   if (inet_pton(family, copy, &address) != 1) return std::nullopt;
   return address;
