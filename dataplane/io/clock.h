@@ -18,6 +18,7 @@ class Clock {
     return static_cast<uint32_t>(now.tv_sec + shift_s_.load(std::memory_order_relaxed));
   }
   void shift(int64_t seconds) { shift_s_.fetch_add(seconds, std::memory_order_relaxed); }
+  [[nodiscard]] int64_t shift_s() const { return shift_s_.load(std::memory_order_relaxed); }
 };
 
 }  // namespace portolan::io

@@ -96,6 +96,7 @@ void WorkerThread::adopt_snapshot() {
 
 // Takes no more than there is room to answer, so that no answer is ever lost.
 size_t WorkerThread::execute_commands(uint32_t now_s) {
+  if (commands_.empty()) return 0;  // nearly always; the array below is 6 KB to make, a fifth of the first cache
   std::array<nat::Command, commands_per_round_max> commands;
   const size_t count = commands_.take(std::span(commands).first(std::min(commands.size(), results_.room())));
   for (size_t i = 0; i < count; ++i) results_.put(worker_.shard().execute(commands[i], now_s));
@@ -107,14 +108,13 @@ size_t WorkerThread::receive(Side side, uint32_t now_s) {
   std::array<rte_mbuf*, pipeline::burst_max> frames;
   const size_t count = rte_eth_rx_burst(way(side).port, *way(side).receive_queue, frames.data(), pipeline::burst_max);
   if (count == 0) return 0;
-  std::array<pipeline::Frame, pipeline::burst_max> burst;
   size_t linear = 0;
   for (size_t i = 0; i < count; ++i) {
     if (!make_linear(*frames[i], side)) continue;
-    burst[linear++] = frame_from(*frames[i], side);
+    received_[linear++] = frame_from(*frames[i], side);
     rte_prefetch0(bytes_of(*frames[i]));
   }
-  forward(std::span(burst).first(linear), false, now_s);
+  forward(std::span(received_).first(linear), false, now_s);
   return count;
 }
 
@@ -155,10 +155,9 @@ size_t WorkerThread::take_handed_over(uint32_t now_s) {
   const size_t count = handed_over_.take(frames);
   if (count == 0) return 0;
   for (size_t i = 0; i < count; ++i) rte_prefetch0(bytes_of(*frames[i]));
-  std::array<pipeline::Frame, pipeline::burst_max> burst;
-  for (size_t i = 0; i < count; ++i) burst[i] = frame_from(*frames[i], context_of(*frames[i]));
+  for (size_t i = 0; i < count; ++i) received_[i] = frame_from(*frames[i], context_of(*frames[i]));
   worker_.counters().handed_in.add(count);
-  forward(std::span(burst).first(count), true, now_s);
+  forward(std::span(received_).first(count), true, now_s);
   return count;
 }
 
@@ -172,6 +171,7 @@ size_t WorkerThread::process_due(uint32_t now_s) {
 // Frames that need no processing: the control thread's, and other workers' without a transmit queue, which counted them
 // as received and left it to this worker to count them as sent.
 size_t WorkerThread::take_for_transmission(Side side) {
+  if (outlet(side).injected.empty() && outlet(side).relayed.empty()) return 0;
   std::array<rte_mbuf*, pipeline::burst_max> frames;
   const size_t injected = outlet(side).injected.take(frames);
   worker_.counters().injected.add(injected);

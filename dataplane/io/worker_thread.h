@@ -10,8 +10,8 @@
 #include <span>
 #include <vector>
 
-#include "dataplane/io/clock.h"
 #include "dataplane/io/mbuf.h"
+#include "dataplane/io/quick_clock.h"
 #include "dataplane/io/ring.h"
 #include "dataplane/nat/command.h"
 #include "dataplane/pipeline/worker.h"
@@ -110,10 +110,11 @@ class WorkerThread {
   [[nodiscard]] const Way& way(pipeline::Side side) const { return settings_.ways[static_cast<size_t>(side)]; }
 
   const WorkerSettings settings_;
-  const Clock& clock_;
+  QuickClock clock_;
   const std::atomic<Phase>& phase_;
   MbufBuffers buffers_;
   pipeline::Worker worker_;
+  std::array<pipeline::Frame, pipeline::burst_max> received_;  // here, for on a stack each burst would zero it first
   pipeline::Burst burst_;
   Ring<nat::Command> commands_;
   Ring<nat::CommandResult> results_;

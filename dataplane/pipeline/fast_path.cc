@@ -1,5 +1,6 @@
 #include "dataplane/pipeline/fast_path.h"
 
+#include <algorithm>
 #include <emmintrin.h>
 
 #include "dataplane/pipeline/plain_packet.h"
@@ -95,15 +96,9 @@ class FastPath::Pass {
         now_s_(now_s) {}
 
   size_t forward() {
-    sort();
-    for (size_t i = 0; i < outbound_count_; ++i) {
-      Work& work = outbound_[i];
-      shard_.prefetch_record(work.mapping = shard_.candidate(work.hash));
-    }
-    for (size_t i = 0; i < inbound_count_; ++i) {
-      Work& work = inbound_[i];
-      shard_.prefetch_record(work.mapping = *work.slot);
-    }
+    if (!frames_.empty()) sort();
+    while (outbound_looked_up_ < outbound_count_) look_up_outbound();
+    while (inbound_looked_up_ < inbound_count_) look_up_inbound();
     if (outbound_count_ > 0 && fast_.to_internet.open) send_outbound();
     const size_t sent_outbound = sent_;
     if (inbound_count_ > 0) send_inbound();
@@ -112,9 +107,11 @@ class FastPath::Pass {
   }
 
  private:
-  // First loop: whose packet it is, and where its mapping would be found.
+  // First loop: whose packet it is, and where its mapping would be found; so many packets behind it, which record that
+  // is. Evenly spread, for a core keeps but some twenty lines under way: whoever asks for 64 at once waits for most.
+  static constexpr size_t lag = 8;
   void sort() {
-    if (handed_over_ || frames_.empty()) return sort_any();
+    if (handed_over_) return sort_any();
     switch (frames_.front().side) {
       case Side::access:
         return sort_from<Side::access>();
@@ -123,6 +120,14 @@ class FastPath::Pass {
       case Side::inside:
         return sort_from<Side::inside>();
     }
+  }
+  [[gnu::always_inline]] void look_up_outbound() {
+    Work& work = outbound_[outbound_looked_up_++];
+    shard_.prefetch_record(work.mapping = shard_.candidate(work.hash));
+  }
+  [[gnu::always_inline]] void look_up_inbound() {
+    Work& work = inbound_[inbound_looked_up_++];
+    shard_.prefetch_record(work.mapping = *work.slot);
   }
 
   // All from one device, whose frames mostly have one shape.
@@ -155,6 +160,11 @@ class FastPath::Pass {
       inbound_count_ += take_internet(at, bytes, work) ? 1U : 0U;
     else
       outbound_count_ += take_inside(at, bytes, work) ? 1U : 0U;
+    if constexpr (side == Side::internet) {
+      if (inbound_count_ > inbound_looked_up_ + lag) look_up_inbound();
+    } else {
+      if (outbound_count_ > outbound_looked_up_ + lag) look_up_outbound();
+    }
   }
 
   bool take_softwire(uint8_t* at, uint32_t bytes, Work& work) const {
@@ -489,7 +499,7 @@ class FastPath::Pass {
   const std::span<Frame> frames_;
   const bool handed_over_;
   const uint32_t now_s_;
-  size_t outbound_count_ = 0, inbound_count_ = 0, sent_ = 0;
+  size_t outbound_count_ = 0, inbound_count_ = 0, outbound_looked_up_ = 0, inbound_looked_up_ = 0, sent_ = 0;
   static constexpr uint64_t one_packet = uint64_t{1} << 32;
   std::array<uint64_t, side_count> received_{};  // by Side: packets in the high half, octets in the low one
   std::array<Work, burst_max> outbound_, inbound_;
