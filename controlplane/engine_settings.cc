@@ -146,6 +146,8 @@ pcp::Settings pcp_settings(const Config& config) {
   settings.suggested_ports = {config.pcp.port_range.first, config.pcp.port_range.last};
   for (const auto& ports : parse_ports(config.pcp.reserved_ports).value_or(std::vector<PortRange>{}))
     settings.reserved_ports.push_back({ports.first, ports.last});
+  settings.rest_s = config.pool.quarantine_s;
+  settings.rest_tcp_s = std::max(config.pool.quarantine_pcp_tcp_s, config.pool.quarantine_s);
   settings.filters_by_remote = config.nat.filtering != Filtering::endpoint_independent;
   settings.port_set_max = static_cast<uint16_t>(config.pcp.port_set_max);
   settings.description_bytes_max = static_cast<uint16_t>(config.pcp.description_bytes_max);

@@ -179,6 +179,7 @@ nat::Command PcpFront::to_nat(const pcp::Command& command) const {
   out.verb = control::to_nat(command.verb);
   out.exact = command.exact;
   out.reclaim = command.reclaim;
+  out.restored = command.restored;
   const auto& ours = snapshot_->softwire.aftr_addresses;
   const auto way = ways_.find(command.b4);
   const auto at = way == ways_.end() ? ours.end() : std::ranges::find(ours, way->second.softwire);

@@ -30,6 +30,7 @@
 #include "pcp-server/counters.h"
 #include "pcp-server/rate_limit.h"
 #include "pcp-server/record.h"
+#include "pcp-server/resting.h"
 
 namespace portolan::pcp {
 
@@ -50,6 +51,7 @@ struct Settings {
   uint32_t requests_per_s = 32, requests_burst = 128;      // of one subscriber
   uint32_t requests_per_s_all = 0;                         // of all together; 0: as many as come
   uint32_t announcements_per_s = 1'000;                    // messages sent unasked
+  uint32_t rest_s = 120, rest_tcp_s = 7'440;               // how long the port of a mapping rests that ended (§15)
   uint32_t probes_per_s = 2, probes_burst = 64;            // of one subscriber: new mappings with PREFER_FAILURE
   std::vector<net::Ipv6Prefix>
       third_party_from;                          // B4s whose inside hosts may speak for each other through the softwire
@@ -150,7 +152,8 @@ class Server {
   [[nodiscard]] std::vector<Source> clients_of(const net::Ipv6& subscriber) const;
 
   [[nodiscard]] net::Ipv6 subscriber_of(const net::Ipv6& b4) const;
-  [[nodiscard]] size_t size() const { return by_expiry_.size(); }  // records
+  [[nodiscard]] size_t size() const { return by_expiry_.size(); }   // records
+  [[nodiscard]] size_t resting() const { return resting_.size(); }  // ports whose last client is remembered
   [[nodiscard]] size_t in_flight() const { return tickets_.size(); }
   [[nodiscard]] const Counters& counters() const { return counters_; }
   Counters& counters() { return counters_; }
@@ -258,6 +261,7 @@ class Server {
   // server_table.cc
   void grant(Entries::iterator at, Granted granted);
   void revoke(Entries::iterator at);
+  void let_rest(Entries::iterator at, uint64_t now_s);
   void settle(const RecordKey& key, uint64_t now_s);
   [[nodiscard]] bool is_busy(const MappingKey& key) const;
   [[nodiscard]] uint32_t pinned_s(const MappingKey& key, uint64_t now_s) const;
@@ -279,8 +283,9 @@ class Server {
   Entries entries_;
   std::set<std::pair<uint64_t, RecordKey>> by_expiry_;  // of every granted record
   std::unordered_map<uint64_t, RecordKey> tickets_;     // of every pending request
-  uint64_t ticket_ = 0;                                 // last given
-  bool sets_seen_ = false;                              // there may be records of several ports
+  Resting resting_;
+  uint64_t ticket_ = 0;     // last given
+  bool sets_seen_ = false;  // there may be records of several ports
   Effects effects_;
 };
 

@@ -116,6 +116,7 @@ void Server::acknowledge(Entries::iterator at, uint64_t now_s) {
   const std::string description = pending->next->mapping.description;
   if (pending->options.description) pending->options.description = description;  // as it was stored (RFC 7220 §3)
   grant(at, std::move(*pending->next));
+  if (!at->first.is_peer()) resting_.forget(at->first.mapping);
   answer(*pending, outside, pending->lifetime_s, ports, now_s);
 }
 
@@ -165,6 +166,7 @@ void Server::complete_end(Entries::iterator at, const CommandResult& result, uin
     if (settings_.durable) effects_.changes.push_back({0, at->first, granted});
     grant(at, std::move(granted));
   } else {
+    let_rest(at, now_s);
     revoke(at);
   }
   const net::Endpoint asked{

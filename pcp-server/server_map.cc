@@ -198,6 +198,12 @@ void Server::ask_for_mapping(const Asked& asked, const Entry* entry, std::vector
   command.b4 = asked.b4;
   // A renewal keeps what it has whatever it suggests (§11.3, 3).
   command.suggested = before ? before->mapping.outside : suggestion(asked.request.map);
+  const bool any_address = command.suggested.address == net::Ipv4{};
+  if (const auto his = before || asked.ports > 1 ? std::nullopt : resting_.of(key, asked.request.map.nonce);
+      his && command.suggested.port == his->port && (any_address || command.suggested.address == his->address)) {
+    command.suggested = *his;
+    command.reclaim = true;
+  }
   command.exact = options.prefer_failure;
   command.lifetime_s = asked.asker == Asker::natpmp ? std::min(asked.request.lifetime_s, settings_.lifetime_max_s)
                                                     : lifetime_granted_s(asked.request.lifetime_s);

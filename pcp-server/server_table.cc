@@ -25,11 +25,23 @@ void Server::revoke(Entries::iterator at) {
   forget_if_empty(at);
 }
 
+// A MAP that had one port has ended; a MAP of several is several ports again, which nobody gets back as one.
+void Server::let_rest(Entries::iterator at, uint64_t now_s) {
+  const RecordKey& key = at->first;
+  const auto& granted = at->second.granted;
+  if (key.is_peer() || !granted || granted->mapping.ports != 1) return;
+  const uint32_t rest_s = key.mapping.protocol == net::Protocol::tcp ? settings_.rest_tcp_s : settings_.rest_s;
+  resting_.put(key.mapping, *granted, now_s + rest_s, settings_.mappings_max);
+}
+
 void Server::expire(uint64_t now_s) {
+  resting_.expire(now_s);
   while (!by_expiry_.empty() && by_expiry_.begin()->first <= now_s) {
     ++counters_[Event::expired];
     const RecordKey key = by_expiry_.begin()->second;
-    revoke(entries_.find(key));
+    const auto at = entries_.find(key);
+    let_rest(at, now_s);
+    revoke(at);
     settle(key, now_s);
   }
 }
@@ -151,7 +163,7 @@ bool Server::reopen(const RecordKey& key, uint64_t now_s) {
   command.b4 = mapping.b4;
   command.suggested = mapping.outside;
   command.exact = mapping.prefer_failure;
-  command.reclaim = true;
+  command.reclaim = command.restored = true;
   command.lifetime_s = remaining_s(mapping.expires_s, now_s);
   command.pinned_s = pinned_s(key.mapping, now_s);
   command.remote = key.remote;
@@ -200,6 +212,7 @@ void Server::wish(const Wish& wish, uint64_t token, uint64_t now_s) {
   command.verb = Command::Verb::open;
   command.suggested = wish.suggested.port == net::Port{} && before ? before->mapping.outside : wish.suggested;
   command.exact = wish.suggested != net::Endpoint{};
+  command.reclaim = true;
   command.lifetime_s = wish.lifetime_s;
   command.let_in = let_in(wish.key, &next.mapping.filters);
   pending.next = std::move(next);
@@ -207,6 +220,7 @@ void Server::wish(const Wish& wish, uint64_t token, uint64_t now_s) {
 }
 
 size_t Server::forget(const net::Ipv6& subscriber) {
+  resting_.forget(subscriber);
   const size_t before = size();
   for (auto at = first_of(subscriber); at != entries_.end() && at->first.mapping.subscriber == subscriber;)
     revoke(at++);
@@ -221,6 +235,7 @@ size_t Server::forget(const MappingKey& mapping) {
 }
 
 size_t Server::forget_all() {
+  resting_.clear();
   const size_t before = size();
   while (!by_expiry_.empty()) revoke(entries_.find(by_expiry_.begin()->second));
   return before;

@@ -40,8 +40,8 @@ struct FilterList {
 
 struct Command {
   enum class Verb : uint8_t {
-    open_explicit,  // key, b4, suggested, exact, lifetime_s, pinned_s, let_in, reclaim: make or renew a mapping (RFC
-                    // 6887 §11.3)
+    open_explicit,  // key, b4, suggested, exact, lifetime_s, pinned_s, let_in, reclaim, restored: make or renew a
+                    // mapping (RFC 6887 §11.3)
     open_outbound,  // the same, and remote: as if the inside had sent him a packet; lives lifetime_s at least (§12.3)
     end_explicit,   // key, pinned_s, let_in: its explicit life ends; implicit traffic may keep it alive (§15)
     unpin,          // key, pinned_s, let_in: what else than explicit life keeps it, and whom it lets in, from now on
@@ -54,16 +54,17 @@ struct Command {
   Verb verb{};
   bool exact = false;    // suggested or nothing (PREFER_FAILURE)
   bool reclaim = false;  // the suggested port, if it rests and was this inside endpoint's, is his again (RFC 6887 §15)
-  uint8_t softwire = 0;  // open_explicit: which of our AFTR addresses the B4 is reached from
+  bool restored = false;  // granted before a restart: traffic makes it no longer than lifetime_s
+  uint8_t softwire = 0;   // open_explicit: which of our AFTR addresses the B4 is reached from
   OutboundKey key;
   net::Ipv6 b4;
   net::Endpoint suggested;  // zero address, zero port: any
   net::Endpoint remote;
   uint32_t lifetime_s = 0;
-  uint32_t pinned_s = 0;  // from now, whatever becomes of the explicit life
+  uint32_t pinned_s = 0;     // from now, whatever becomes of the explicit life
   uint16_t ports = 1;        // open_explicit, end_explicit: so many from the inside port on, without a gap (RFC 7753)
   bool keep_parity = false;  // of several: the first outside port is odd if the first inside port is
-  FilterList let_in;      // alone, if the mapping is explicit; else besides those whom the policy lets in
+  FilterList let_in;         // alone, if the mapping is explicit; else besides those whom the policy lets in
 };
 
 // A suggestion's zero address and zero port each mean "any" (RFC 6887 §11.1).

@@ -1,7 +1,8 @@
 // libFuzzer entry: the PCP server beside a model that knows only what clients were told. The input is a list of
 // operations: requests, time, traffic, a store that fails, restarts with and without the translator's state, clearings.
 // After each the server's records, the model's and the store's are the same, and the translator has nothing explicit
-// that nobody was granted.
+// that nobody was granted. A port that rests is had by nobody but the client it was (RFC 6887 §15), and he gets it
+// back.
 #include <cstdlib>
 #include <map>
 #include <optional>
@@ -30,7 +31,7 @@ struct Expected {
 
 class Run {
  public:
-  explicit Run(fuzz::Input& input) : input_(input), server_(settings(), 0, 1) {}
+  explicit Run(fuzz::Input& input) : input_(input), server_(settings(), 0, 1) { translator_.rest_s = rest_s; }
 
   void go() {
     for (int steps = 0; steps < 200 && !input_.empty(); ++steps) {
@@ -40,6 +41,17 @@ class Run {
   }
 
  private:
+  static constexpr uint32_t rest_s = 300;
+  // A port of one mapping that its client has deleted, and from when on others may have it.
+  struct Rest {
+    MappingKey of;
+    Nonce nonce;
+    uint64_t until_s;
+    bool remembered =
+        true;  // by the server, who forgets it with a restart, the subscriber, or where there are too many
+  };
+  using Outside = std::pair<net::Protocol, net::Endpoint>;
+
   static Settings settings() {
     Settings out;
     out.durable = out.natpmp_enabled = true;
@@ -47,6 +59,7 @@ class Run {
     out.mappings_max = 30;
     out.requests_per_s = out.requests_burst = out.probes_per_s = out.probes_burst = 1'000'000;
     out.lifetime_max_s = 4'000;
+    out.rest_s = out.rest_tcp_s = rest_s;
     return out;
   }
 
@@ -77,6 +90,7 @@ class Run {
         server_.forget(subscriber);
         carry_out(server_.take_effects());
         std::erase_if(model_, [&](const auto& item) { return item.first.mapping.subscriber == subscriber; });
+        for (auto& [outside, rest] : rests_) rest.remembered = false;
         break;
       }
     }
@@ -110,9 +124,17 @@ class Run {
     Message message = build_map_request(net::mapped(*source.inner), request);
     if ((options & 0x80) != 0 && !message.empty()) message[input_.octet() % message.size()] ^= input_.octet();
     const MappingKey key{server_.subscriber_of(source.b4), *source.inner, request.internal_port, request.protocol};
+    const bool asks_for_one = (options & 0xb0) == 0 && request.lifetime_s > 0;
+    const auto rest = rests_.find({key.protocol, {test::Translator::pool_address, request.suggested_port}});
+    const bool gets_it_back = asks_for_one && rest != rests_.end() && rest->second.remembered &&
+                              rest->second.of == key && rest->second.nonce == request.nonce &&
+                              rest->second.until_s > now_s_ && !translator_.records().contains(key);
     for (const auto& reply : carry_out(server_.handle(message, source, now_s_))) {
       require(reply.size() >= 8 && reply.size() <= message_bytes_max);
       learn(reply, key, parse_request(message));
+      const auto granted = model_.find({key, {}});
+      if (gets_it_back && reply[offsetof(ResponseHeader, code)] == 0)
+        require(granted != model_.end() && granted->second.outside.port == request.suggested_port);
     }
   }
 
@@ -140,13 +162,19 @@ class Run {
     }
     if (request->lifetime_s > 0) {
       require(response->lifetime_s > 0);
+      const uint16_t ports = map.port_set ? uint16_t{map.port_set->size} : uint16_t{1};
+      for (uint16_t i = 0; i < ports; ++i)
+        take({map.protocol,
+              {net::unmapped(map.assigned_address), {static_cast<uint16_t>(map.assigned_port.number + i)}}},
+             key.mapping, map.nonce);
       model_[key] = {map.nonce,
                      {net::unmapped(map.assigned_address), map.assigned_port},
                      now_s_ + response->lifetime_s,
                      false,
-                     map.port_set ? uint16_t{map.port_set->size} : uint16_t{1}};
+                     ports};
     } else if (known != model_.end()) {
       if (response->lifetime_s == 0) {
+        let_rest(*known, now_s_);
         model_.erase(known);
       } else {
         known->second.expires_s = now_s_ + response->lifetime_s;
@@ -154,9 +182,24 @@ class Run {
       }
     }
   }
+  void let_rest(const std::pair<const RecordKey, Expected>& was, uint64_t ended_s) {
+    const auto& [key, expected] = was;
+    if (key.is_peer() || expected.ports != 1 || translator_.records().contains(key.mapping)) return;
+    if (rests_.size() >= settings().mappings_max)
+      for (auto& [outside, rest] : rests_) rest.remembered = false;
+    rests_[{key.mapping.protocol, expected.outside}] = {key.mapping, expected.nonce, ended_s + rest_s};
+  }
+  void take(const Outside& outside, const MappingKey& key, const Nonce& nonce) {
+    const auto rest = rests_.find(outside);
+    if (rest == rests_.end()) return;
+    require(rest->second.until_s <= now_s_ || (rest->second.of == key && rest->second.nonce == nonce));
+    rests_.erase(rest);
+  }
+
   // A damaged request may have become one of NAT-PMP: what it does to the table is taken from the server.
   void learn_natpmp(const Message&, const MappingKey&) {
     model_.clear();
+    rests_.clear();
     server_.for_each([&](const RecordKey& key, const Mapping& mapping) {
       model_[key] = {{}, mapping.outside, mapping.expires_s, mapping.ended, mapping.ports};
     });
@@ -181,7 +224,8 @@ class Run {
   }
 
   void restart(bool translator_lost) {
-    if (translator_lost) translator_.clear();
+    if (translator_lost) translator_.clear(), rests_.clear();
+    for (auto& [outside, rest] : rests_) rest.remembered = false;
     server_ = Server(settings(), 0, 1);
     const auto stored = store_;
     for (const auto& [key, granted] : stored) server_.restore(key, granted, now_s_);
@@ -196,6 +240,8 @@ class Run {
     server_.expire(now_s_);
     carry_out(server_.take_effects());
     translator_.expire(now_s_);
+    for (const auto& item : model_)
+      if (item.second.expires_s <= now_s_) let_rest(item, item.second.expires_s);
     std::erase_if(model_, [&](const auto& item) { return item.second.expires_s <= now_s_; });
     require(server_.in_flight() == 0);
     require(server_.size() == model_.size() && store_.size() == model_.size());
@@ -224,6 +270,7 @@ class Run {
   test::Translator translator_;
   std::map<RecordKey, Granted> store_;
   std::map<RecordKey, Expected> model_;
+  std::map<Outside, Rest> rests_;
   bool store_works_ = true;
   uint64_t now_s_ = 10'000;
 };

@@ -56,7 +56,7 @@ TEST_F(ShardCommands, an_implicit_mapping_becomes_explicit_and_keeps_its_endpoin
   EXPECT_EQ(find(key_of(1, 80)), index);
 }
 
-TEST_F(ShardCommands, what_is_reclaimed_after_a_restart_is_not_granted_for_longer) {
+TEST_F(ShardCommands, what_is_restored_after_a_restart_is_not_granted_for_longer) {
   const MappingIndex index = open(key_of(1, 80));
   Command wish;
   wish.verb = Verb::open_explicit;
@@ -64,9 +64,9 @@ TEST_F(ShardCommands, what_is_reclaimed_after_a_restart_is_not_granted_for_longe
   wish.b4 = (*shard_)[index].b4;
   wish.suggested = outside(index);
   wish.lifetime_s = 10;
-  wish.reclaim = true;
+  wish.restored = true;
   EXPECT_EQ(shard_->execute(wish, now_s_).lifetime_s, 10U);
-  wish.reclaim = false;
+  wish.restored = false;
   EXPECT_GT(shard_->execute(wish, now_s_).lifetime_s, 10U);  // asked for anew, as long as traffic keeps it (§15)
 }
 

@@ -156,6 +156,65 @@ TEST_F(PcpServer, a_restored_mapping_is_adopted_with_the_first_nonce) {
 }
 
 // Also shows DSL-085.
+TEST_F(PcpServer, PCP_181_PCP_183_a_resting_port_is_the_same_clients_to_have_back) {
+  translator.rest_s = 7'440;
+  const auto tcp = [](uint16_t internal, uint16_t suggested, uint32_t lifetime_s = 600) {
+    return map_of(net::Protocol::tcp, internal, suggested, lifetime_s);
+  };
+  const auto port_of = [&](const MapRequest& request, const Source& source = softwire()) {
+    return uint16_t{map(request, source).map->assigned_port.number};
+  };
+  ASSERT_EQ(port_of(tcp(80, 4321)), 4321);
+  ASSERT_EQ(code_of(tcp(80, 0, 0)), Code::success);
+  now_s += 7'000;
+  server.expire(now_s);
+  MapRequest other_nonce = tcp(80, 4321, 120);
+  other_nonce.nonce = nonce(0xbb);
+  EXPECT_NE(port_of(tcp(81, 4321)), 4321) << "another port of the same host";
+  EXPECT_NE(port_of(tcp(80, 4321), softwire("2001:db8:200:1::1")), 4321) << "another subscriber";
+  EXPECT_NE(port_of(other_nonce), 4321) << "the inside endpoint, but another client";
+  other_nonce.lifetime_s = 0;
+  ASSERT_EQ(code_of(other_nonce), Code::success);
+  EXPECT_NE(port_of(tcp(80, 4321)), 4321) << "another had the endpoint since: his port is what rests for it";
+}
+
+TEST_F(PcpServer, PCP_183_a_port_is_given_back_after_deletion_and_after_expiry) {
+  translator.rest_s = 120;
+  const auto first = map(udp(5000, 4321, 200));
+  ASSERT_EQ(first.map->assigned_port, port(4321));
+  ASSERT_EQ(code_of(udp(5000, 0, 0)), Code::success);
+  now_s += 119;
+  MapRequest again = udp(5000, 4321, 200);
+  again.prefer_failure = true;
+  again.suggested_address = first.map->assigned_address;
+  EXPECT_EQ(map(again).map->assigned_port, port(4321)) << "while it rests, and insisted on";
+  now_s += 200;
+  server.expire(now_s);
+  translator.expire(now_s);
+  ASSERT_EQ(server.find({key_of(5000), {}}), nullptr);
+  now_s += 100;
+  EXPECT_EQ(map(udp(5000, 4321, 120)).map->assigned_port, port(4321)) << "it expired 100 s ago";
+  ASSERT_EQ(code_of(udp(5000, 0, 0)), Code::success);
+  EXPECT_EQ(map(udp(5000, 0, 120)).map->assigned_port, port(1024)) << "he does not ask for it";
+}
+
+TEST_F(PcpServer, PCP_183_whose_ports_rest_is_remembered_no_longer_than_they_do_and_of_no_more_than_fit) {
+  settings.mappings_max = 3;
+  configure(settings);
+  const auto had = [&](uint16_t internal) {
+    ASSERT_EQ(code_of(udp(internal)), Code::success);
+    ASSERT_EQ(code_of(udp(internal, 0, 0)), Code::success);
+  };
+  for (uint16_t internal = 5000; internal < 5010; ++internal) had(internal);
+  EXPECT_EQ(server.resting(), 3U);
+  server.expire(now_s + settings.rest_s);
+  EXPECT_EQ(server.resting(), 0U);
+  had(5000);
+  EXPECT_EQ(server.resting(), 1U);
+  server.forget(ipv6("2001:db8:100::"));
+  EXPECT_EQ(server.resting(), 0U) << "the prefix may be another customer's next";
+}
+
 TEST_F(PcpServer, PCP_184_a_cleared_subscriber_is_forgotten) {
   map(udp(5000));
   map(udp(5001), softwire("2001:db8:100:2::1", "10.0.0.11"));

@@ -1,5 +1,5 @@
 // A small translator for the PCP server's tests: endpoint-independent mappings with explicit and implicit life, a pool
-// of one address, quotas. It answers commands as dataplane/nat does, with maps where that has a slab.
+// of one address, quotas, ports that rest. It answers commands as dataplane/nat does, with maps where that has a slab.
 #pragma once
 
 #include <algorithm>
@@ -28,6 +28,7 @@ class Translator {
   uint16_t ports_max = 60'000;  // of the pool, 0: there is no pool address
   bool full = false, subscriber_full = false;
   std::set<MappingKey> fixed;  // the operator's own
+  uint32_t rest_s = 0;         // for so long a port that was freed is nobody else's
 
   CommandResult execute(const Command& command, uint64_t now_s) {
     expire(now_s);
@@ -40,7 +41,7 @@ class Translator {
   net::Endpoint outbound(const MappingKey& key, uint64_t now_s) {
     expire(now_s);
     auto at = records_.find(key);
-    if (at == records_.end()) at = records_.emplace(key, Record{*choose(key, {}, false), {}, 0, 0, 0, {}}).first;
+    if (at == records_.end()) at = add(key, *choose(key, {}, false));
     at->second.traffic_until_s = now_s + idle_s;
     return at->second.outside;
   }
@@ -48,14 +49,16 @@ class Translator {
   void clear(const net::Ipv6& subscriber) {
     std::erase_if(records_, [&](const auto& item) { return item.first.subscriber == subscriber; });
   }
-  void clear() { records_.clear(); }
+  void clear() { records_.clear(), rests_.clear(); }
   // The pool is renumbered: the mapping gets another port.
   void move(const MappingKey& key, net::Endpoint outside) { records_.at(key).outside = outside; }
   // Somebody else has that outside endpoint.
   void occupy(net::Protocol protocol, uint16_t port) { occupied_.insert({protocol, port}); }
 
   void expire(uint64_t now_s) {
-    std::erase_if(records_, [&](const auto& item) { return item.second.until_s() <= now_s; });
+    for (auto at = records_.begin(); at != records_.end();)
+      at = at->second.until_s() <= now_s ? remove(at, at->second.until_s()) : std::next(at);
+    std::erase_if(rests_, [&](const auto& item) { return item.second.until_s <= now_s; });
   }
   [[nodiscard]] const std::map<MappingKey, Record>& records() const { return records_; }
 
@@ -94,8 +97,22 @@ class Translator {
   static bool prohibited(net::Protocol protocol, uint16_t port) {
     return port < 1024 || (protocol == net::Protocol::udp && (port == 5350 || port == 5351));
   }
+  using Records = std::map<MappingKey, Record>;
+  struct Rest {
+    MappingKey of;
+    uint64_t until_s;
+  };
+  Records::iterator add(const MappingKey& key, net::Endpoint outside) {
+    rests_.erase({key.protocol, outside});
+    return records_.emplace(key, Record{outside, {}, 0, 0, 0, {}}).first;
+  }
+  Records::iterator remove(Records::iterator at, uint64_t ended_s) {
+    if (rest_s > 0)
+      rests_.insert_or_assign({at->first.protocol, at->second.outside}, Rest{at->first, ended_s + rest_s});
+    return records_.erase(at);
+  }
   [[nodiscard]] bool taken(net::Protocol protocol, net::Endpoint outside) const {
-    return occupied_.contains({protocol, outside.port.number}) ||
+    return rests_.contains({protocol, outside}) || occupied_.contains({protocol, outside.port.number}) ||
            std::any_of(records_.begin(), records_.end(), [&](const auto& item) {
              return item.first.protocol == protocol && item.second.outside == outside;
            });
@@ -120,10 +137,12 @@ class Translator {
     if (ports_max == 0) return {0, CommandResult::Status::no_address, {}, 0};
     if (full) return {0, CommandResult::Status::no_resources, {}, 0};
     if (subscriber_full) return {0, CommandResult::Status::over_quota, {}, 0};
-    const auto outside = choose(command.key, command.suggested, command.exact);
+    const auto rest = rests_.find({command.key.protocol, command.suggested});
+    const bool his = command.reclaim && rest != rests_.end() && rest->second.of == command.key;
+    const auto outside = his ? std::optional(command.suggested) : choose(command.key, command.suggested, command.exact);
     if (!outside && command.exact) return {0, CommandResult::Status::not_available, {}, 0};
     if (!outside) return {0, CommandResult::Status::no_resources, {}, 0};
-    at = records_.emplace(command.key, Record{*outside, {}, 0, 0, 0, {}}).first;
+    at = add(command.key, *outside);
     return {0, CommandResult::Status::done, *outside, 0};
   }
 
@@ -138,7 +157,7 @@ class Translator {
     record.b4 = command.b4;
     record.let_in = command.let_in;
     record.pinned_until_s = command.pinned_s == 0 ? 0 : now_s + command.pinned_s;
-    record.explicit_until_s = std::max(now_s + command.lifetime_s, command.reclaim ? 0 : record.traffic_until_s);
+    record.explicit_until_s = std::max(now_s + command.lifetime_s, command.restored ? 0 : record.traffic_until_s);
     return {0, CommandResult::Status::done, record.outside, static_cast<uint32_t>(record.explicit_until_s - now_s)};
   }
 
@@ -178,11 +197,12 @@ class Translator {
     record.explicit_until_s = 0;
     record.let_in = command.let_in;
     record.pinned_until_s = command.pinned_s == 0 ? 0 : now_s + command.pinned_s;
-    if (record.until_s() <= now_s) records_.erase(at);
+    if (record.until_s() <= now_s) remove(at, now_s);
     return {0, CommandResult::Status::done, {}, left_s};
   }
 
-  std::map<MappingKey, Record> records_;
+  Records records_;
+  std::map<std::pair<net::Protocol, net::Endpoint>, Rest> rests_;
   std::set<std::pair<net::Protocol, uint16_t>> occupied_;
 };
 
