@@ -2,6 +2,8 @@
 // the owner worker's ring, its result comes back on another; the ticket joins them.
 #pragma once
 
+#include <array>
+#include <bit>
 #include <compare>
 #include <cstdint>
 #include <vector>
@@ -16,7 +18,15 @@ struct MappingKey {
   net::Ipv4 inside_address;
   net::Port inside_port;
   net::Protocol protocol{};
-  friend auto operator<=>(const MappingKey&, const MappingKey&) = default;
+  friend bool operator==(const MappingKey&, const MappingKey&) = default;
+  // Subscriber, address, port, protocol; in three words, for a request compares dozens.
+  friend std::strong_ordering operator<=>(const MappingKey& a, const MappingKey& b) { return a.words() <=> b.words(); }
+
+ private:
+  [[nodiscard]] std::array<uint64_t, 3> words() const {
+    const auto [high, low] = std::bit_cast<std::array<net::be64, 2>>(subscriber);
+    return {high, low, uint64_t{inside_address.bits} << 32 | uint64_t{inside_port.number} << 8 | uint8_t(protocol)};
+  }
 };
 
 // Who may send in: a prefix, and a port or all of them (RFC 6887 §13.3).

@@ -18,7 +18,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <span>
 #include <unordered_map>
 #include <utility>
@@ -182,9 +181,11 @@ class Server {
     uint32_t lifetime_s = 0;      // Stage::storing: what the reply says
     uint64_t token = 0;           // Asker::operators
   };
-  struct Entry {  // at least one of the two
+  using ByExpiry = std::multimap<uint64_t, const RecordKey*>;  // the keys of entries_ do not move
+  struct Entry {                                               // at least one of the two
     std::optional<Granted> granted;
     std::unique_ptr<Pending> pending;
+    ByExpiry::iterator expiry{};  // if granted
   };
   // Ordered, so that a subscriber's records are a range, and a mapping's MAP comes before its PEERs.
   using Entries = std::map<RecordKey, Entry>;
@@ -281,8 +282,8 @@ class Server {
   Allowance allowance_of_all_;
   Counters counters_;
   Entries entries_;
-  std::set<std::pair<uint64_t, RecordKey>> by_expiry_;  // of every granted record
-  std::unordered_map<uint64_t, RecordKey> tickets_;     // of every pending request
+  ByExpiry by_expiry_;                                       // every granted record
+  std::unordered_map<uint64_t, Entries::iterator> tickets_;  // every pending request
   Resting resting_;
   uint64_t ticket_ = 0;     // last given
   bool sets_seen_ = false;  // there may be records of several ports

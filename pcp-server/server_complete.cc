@@ -9,11 +9,11 @@ namespace portolan::pcp {
 
 Server::Pending& Server::begin(const RecordKey& key, Pending pending) {
   pending.command.ticket = ++ticket_;
-  tickets_.emplace(ticket_, key);
   if (pending.command.ports > 1) sets_seen_ = true;
-  auto& entry = entries_[key];
-  entry.pending = std::make_unique<Pending>(std::move(pending));
-  return *entry.pending;
+  const auto at = entries_.try_emplace(key).first;
+  tickets_.emplace(ticket_, at);
+  at->second.pending = std::make_unique<Pending>(std::move(pending));
+  return *at->second.pending;
 }
 
 std::unique_ptr<Server::Pending> Server::finish(Entries::iterator at) {
@@ -32,8 +32,8 @@ Effects Server::complete(const CommandResult& result, uint64_t now_s) {
     ++counters_[Event::result_unknown];
     return take_effects();
   }
-  const auto at = entries_.find(ticket->second);
-  assert(at != entries_.end() && at->second.pending);
+  const auto at = ticket->second;
+  assert(at->second.pending);
   switch (at->second.pending->command.verb) {
     case Command::Verb::open:
     case Command::Verb::open_outbound:
@@ -56,8 +56,8 @@ Effects Server::complete(const CommandResult& result, uint64_t now_s) {
 Effects Server::stored(uint64_t ticket, bool done, uint64_t now_s) {
   const auto known = tickets_.find(ticket);
   if (known == tickets_.end()) return take_effects();
-  const auto at = entries_.find(known->second);
-  assert(at != entries_.end() && at->second.pending && at->second.pending->stage == Stage::storing);
+  const auto at = known->second;
+  assert(at->second.pending && at->second.pending->stage == Stage::storing);
   Pending& pending = *at->second.pending;
   const bool ends = pending.command.verb == Command::Verb::end;
   if (!done) {

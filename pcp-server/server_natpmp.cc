@@ -116,6 +116,7 @@ void Server::natpmp_delete_all(const Exchange& exchange, net::Protocol protocol)
     command.pinned_s = pinned_s(key.mapping, exchange.now_s);
     command.ports = at->second.granted->mapping.ports;
     effects_.commands.push_back(std::move(command));
+    let_rest(at, exchange.now_s);
     revoke(at);
   }
   if (!all) return natpmp_refuse(exchange.source, exchange.bytes, Code::not_authorized, exchange.now_s);

@@ -9,16 +9,17 @@ namespace portolan::pcp {
 void Server::grant(Entries::iterator at, Granted granted) {
   auto& held = at->second.granted;
   if (held && held->mapping.expires_s != granted.mapping.expires_s) {
-    by_expiry_.erase({held->mapping.expires_s, at->first});
+    by_expiry_.erase(at->second.expiry);
     held.reset();
   }
-  if (!held) by_expiry_.emplace(granted.mapping.expires_s, at->first);
+  // Most lifetimes are alike, so most new ones end last.
+  if (!held) at->second.expiry = by_expiry_.emplace_hint(by_expiry_.end(), granted.mapping.expires_s, &at->first);
   held = std::move(granted);
 }
 
 void Server::revoke(Entries::iterator at) {
   if (at->second.granted) {
-    by_expiry_.erase({at->second.granted->mapping.expires_s, at->first});
+    by_expiry_.erase(at->second.expiry);
     at->second.granted.reset();
     if (settings_.durable) effects_.changes.push_back({0, at->first, std::nullopt});
   }
@@ -38,7 +39,7 @@ void Server::expire(uint64_t now_s) {
   resting_.expire(now_s);
   while (!by_expiry_.empty() && by_expiry_.begin()->first <= now_s) {
     ++counters_[Event::expired];
-    const RecordKey key = by_expiry_.begin()->second;
+    const RecordKey key = *by_expiry_.begin()->second;
     const auto at = entries_.find(key);
     let_rest(at, now_s);
     revoke(at);
@@ -237,7 +238,7 @@ size_t Server::forget(const MappingKey& mapping) {
 size_t Server::forget_all() {
   resting_.clear();
   const size_t before = size();
-  while (!by_expiry_.empty()) revoke(entries_.find(by_expiry_.begin()->second));
+  while (!by_expiry_.empty()) revoke(entries_.find(*by_expiry_.begin()->second));
   return before;
 }
 
