@@ -7,9 +7,9 @@
 #include <nlohmann/json.hpp>
 #include <random>
 #include <spdlog/spdlog.h>
-#include <sys/random.h>
 
 #include "dataplane/net/text.h"
+#include "ddns-client-ref/pcp_nonce.h"
 
 namespace portolan::ddns {
 namespace {
@@ -21,13 +21,6 @@ constexpr Duration stop_time = seconds(3);
 constexpr Duration once_time = seconds(30);
 constexpr Duration sleep_max = seconds(60);  // the timer stands still while the machine sleeps, boot time does not
 
-pcp::Nonce random_nonce() {
-  pcp::Nonce nonce;
-  if (getrandom(nonce.data(), nonce.size(), 0) != static_cast<ssize_t>(nonce.size()))
-    throw std::runtime_error("getrandom failed");
-  return nonce;
-}
-
 // Jitter needs no unguessable numbers, but other ones in each run (RFC 6887 §8.1.1).
 Random jitter() {
   return [engine = std::minstd_rand(std::random_device{}())]() mutable {
@@ -37,6 +30,12 @@ Random jitter() {
 
 std::string address_text(const net::Ipv6& address) {
   return net::is_mapped(address) ? net::to_text(net::unmapped(address)) : net::to_text(address);
+}
+
+std::vector<PcpPeer> addresses_of(const Config::Pcp& pcp) {
+  std::vector<PcpPeer> out{{pcp.server, pcp.port}};
+  for (const net::Ipv6& other : pcp.others) out.push_back({other, pcp.port});
+  return out;
 }
 
 }  // namespace
@@ -59,7 +58,7 @@ Agent::Agent(const Config& config, Mode mode)
                 if (source == pcp_.server()) proxy_.from_server(datagram, BootClock::now());
                 step();
               }),
-      pcp_({config.pcp.server, config.pcp.port}, {}, jitter()),
+      pcp_(addresses_of(config.pcp), {}, jitter()),
       links_(io_,
              [this](const LinkEvent& event) {
                const Time now = BootClock::now();
@@ -72,7 +71,12 @@ Agent::Agent(const Config& config, Mode mode)
       proxy_socket_(io_, [this](std::span<const uint8_t> datagram, const PcpPeer& host) {
         proxy_.from_host(datagram, host, BootClock::now());
         step();
-      }) {}
+      }) {
+  socket_.on_unreachable([this] {
+    pcp_.unreachable(BootClock::now());
+    step();
+  });
+}
 
 net::Result<void, std::string> Agent::make_method() {
   const Config::Ddns& ddns = config_.ddns;
@@ -149,12 +153,9 @@ MappingSpec Agent::spec_of(const Service& service, const State& saved, Time now)
   spec.inside = service.inside;
   spec.suggested.port = service.suggested_port;
   spec.lifetime_s = config_.pcp.lifetime_s;
-  for (const SavedMapping& mapping : saved.mappings) {
-    if (mapping.pcp_server != address_text(config_.pcp.server) || mapping.protocol != spec.protocol ||
-        mapping.inside != spec.inside)
-      continue;
-    if (mapping.expires > now) spec.nonce = mapping.nonce;
-    if (service.suggested_port == net::Port{}) spec.suggested = mapping.outside;
+  if (const auto* before = ddns::saved_mapping(saved, address_text(config_.pcp.server), spec.protocol, spec.inside)) {
+    if (before->expires > now) spec.nonce = before->nonce;
+    if (service.suggested_port == net::Port{}) spec.suggested = before->outside;
   }
   return spec;
 }
@@ -270,11 +271,13 @@ void Agent::keep_path(Time now) {
   auto address = own_address_ ? socket_.route() : socket_.open();
   if (address && own_address_ && *address != *own_address_) address = socket_.open();
   if (!address) {
+    pcp_.unreachable(now);
+    socket_.set_server(pcp_.server());
     next_path_check_ = now + path_retry;
     return spdlog::warn("{}; trying again", address.error());
   }
   if (own_address_ == *address) return;
-  spdlog::info("PCP server {} from {}", address_text(config_.pcp.server), address_text(*address));
+  spdlog::info("PCP server {} from {}", address_text(pcp_.server().address), address_text(*address));
   own_address_ = *address;
   pcp_.move_to(*address, now);
 }
@@ -304,6 +307,12 @@ void Agent::handle_pcp(Time now) {
   for (const auto& datagram : pcp_.take_datagrams())
     if (!socket_.send(datagram)) next_path_check_ = std::min(next_path_check_, now + seconds(1));
   if (table_changed) save();
+  if (pcp_.needs_path() && own_address_) {
+    spdlog::warn("{}: no answer, trying {}", address_text(config_.pcp.server), address_text(pcp_.server().address));
+    socket_.set_server(pcp_.server());
+    own_address_.reset();
+    next_path_check_ = now;
+  }
 }
 
 // Answers to control points, and what their mappings become: services like any other.

@@ -173,6 +173,14 @@ Done set_suggested_port(Text text, Service& s) {
   return {};
 }
 
+Done add_other_address(Text text, Config& c) {
+  net::Ipv6 address;
+  if (auto stored = store(address_value(text), address); !stored) return stored;
+  if (c.pcp.others.size() == Config::addresses_max) return no("more than " + std::to_string(Config::addresses_max));
+  c.pcp.others.push_back(address);
+  return {};
+}
+
 Done set_igd_address(Text text, Config& c) {
   const auto address = net::parse_ipv4(text);
   if (!address) return no("\"" + std::string(text) + "\" is not an IPv4 address of this machine in the home's network");
@@ -203,6 +211,9 @@ struct Setting {
 constexpr std::array settings = {
     Setting{"pcp", "server", "", "the PCP server: the AFTR's IPv6 PCP address, or 192.0.0.1 inside the softwire", true,
             false, [](Text t, Config& c) { return store(address_value(t), c.pcp.server); }},
+    Setting{"pcp", "other-address", "",
+            "another address of the same server, asked where those before do not answer (RFC 7488); repeats", false,
+            true, add_other_address},
     Setting{"pcp", "port", "5351", "its UDP port", false, false,
             [](Text t, Config& c) { return store(number_value(t, 1, 65535), c.pcp.port); }},
     Setting{"pcp", "source", "", "own address to send from; empty: the kernel chooses", false, false,

@@ -23,10 +23,12 @@ enum class UpdateKind : uint8_t { json, dyndns2, rfc2136, command };
 
 struct Config {
   static constexpr size_t services_max = 64, names_max = 16;  // names of one service
+  static constexpr size_t addresses_max = 8;                  // of the PCP server, besides the first
 
   struct Pcp {
     net::Ipv6 server;  // IPv4 as an IPv4-mapped address, here and in source
     uint16_t port = 5351;
+    std::vector<net::Ipv6> others;  // more addresses of the same server (RFC 7488)
     std::optional<net::Ipv6> source;
     uint32_t lifetime_s = 3600;
     Method method = Method::table;

@@ -16,6 +16,8 @@ constexpr Duration renewal_gap_min = seconds(4);      // §11.2.1
 constexpr uint32_t lifetime_max_s = 24 * 3600;        // §15: a sane limit on what a server says, errors too
 constexpr Duration restore_spread = seconds(5);       // §14.1.3
 constexpr Duration version_wait_max = seconds(1800);  // §9
+constexpr unsigned attempts_max = 4;                  // RFC 7488 §3(3): MRC
+constexpr Duration addresses_retry = seconds(900);    // RFC 7488 §3(5)
 
 Duration sane_lifetime(uint32_t lifetime_s) { return seconds(std::min(lifetime_s, lifetime_max_s)); }
 
@@ -33,7 +35,10 @@ bool EpochCheck::valid(uint32_t client_s, uint32_t server_s) {
 }
 
 PcpClient::PcpClient(PcpPeer server, net::Ipv6 client_address, Random random)
-    : server_(server), client_address_(client_address), random_(std::move(random)) {}
+    : PcpClient(std::vector{server}, client_address, std::move(random)) {}
+
+PcpClient::PcpClient(std::vector<PcpPeer> addresses, net::Ipv6 client_address, Random random)
+    : addresses_(std::move(addresses)), client_address_(client_address), random_(std::move(random)) {}
 
 void PcpClient::add(MappingId id, const MappingSpec& spec, Time now) {
   Mapping& mapping = mappings_[id] = {};
@@ -60,10 +65,15 @@ void PcpClient::release(MappingId id, Time now) {
   mapping.phase = Phase::releasing;
   mapping.due = now;
   mapping.retransmit = {};
+  mapping.unanswered = 0;
   tick(now);
 }
 
 void PcpClient::move_to(const net::Ipv6& client_address, Time now) {
+  if (std::exchange(needs_path_, false)) {  // the server is the same, and the exchanges have begun anew
+    client_address_ = client_address;
+    return tick(now);
+  }
   if (client_address == client_address_) return;
   client_address_ = client_address;
   epoch_.forget();  // a server may count per client
@@ -81,6 +91,28 @@ void PcpClient::ask(Mapping& mapping, Time at) {
   mapping.phase = Phase::asking;
   mapping.due = at;
   mapping.retransmit = {};
+  mapping.unanswered = 0;
+}
+
+void PcpClient::unreachable(Time now) {
+  if (addresses_.size() > 1) try_next_address(now);
+}
+
+// What waits for an answer begins anew at the next address, with the nonces it has: it is the same server (RFC 7488
+// §3).
+void PcpClient::try_next_address(Time now) {
+  current_ = (current_ + 1) % addresses_.size();
+  needs_path_ = true;
+  if (std::exchange(asked_, false) && ++silent_ >= addresses_.size()) {
+    silent_ = 0;
+    addresses_due_ = now + addresses_retry;
+  }
+  for (auto& [id, mapping] : mappings_) {
+    if (mapping.phase == Phase::barred || (mapping.phase == Phase::held && !mapping.awaiting)) continue;
+    const Phase phase = mapping.phase;
+    ask(mapping, std::max(now, addresses_due_));
+    if (phase == Phase::releasing) mapping.phase = phase;
+  }
 }
 
 // THIRD_PARTY names the inside host wherever it is not the one that sends: always over plain IPv6 to an AFTR, whose
@@ -110,6 +142,8 @@ Duration PcpClient::next_retransmit(Duration previous) {
 void PcpClient::send(Mapping& mapping, Time now) {
   datagrams_.push_back(pcp::build_map_request(client_address_, request_of(mapping)));
   mapping.last_sent = now;
+  ++mapping.unanswered;
+  asked_ = true;
   mapping.awaiting = true;
 }
 
@@ -127,7 +161,7 @@ Time PcpClient::next_renewal(const Mapping& mapping) {
 // Before this moment an error forbids the mapping's next request.
 Time PcpClient::earliest(const Mapping& mapping) const {
   const bool new_one = !mapping.grant && mapping.phase != Phase::releasing;
-  return std::max(silent_before_, new_one ? none_new_before_ : Time::min());
+  return std::max({silent_before_, addresses_due_, new_one ? none_new_before_ : Time::min()});
 }
 
 bool PcpClient::run(MappingId id, Mapping& mapping, Time now) {
@@ -140,9 +174,13 @@ bool PcpClient::run(MappingId id, Mapping& mapping, Time now) {
     lose(id, mapping);
     if (mapping.phase == Phase::held) ask(mapping, now);
   }
-  if (mapping.due > now) return true;
+  if (mapping.due > now || needs_path_) return true;
   if (const Time allowed = earliest(mapping); allowed > now) {
     mapping.due = allowed;
+    return true;
+  }
+  if (mapping.unanswered >= attempts_max && addresses_.size() > 1) {
+    try_next_address(now);
     return true;
   }
   if (mapping.phase == Phase::barred) mapping.phase = Phase::asking;
@@ -165,14 +203,14 @@ void PcpClient::tick(Time now) {
 Time PcpClient::next_timer() const {
   Time next = never;
   for (const auto& [id, mapping] : mappings_) {
-    next = std::min(next, mapping.due);
+    if (!needs_path_) next = std::min(next, mapping.due);
     if (mapping.grant) next = std::min(next, mapping.grant->expires);
   }
   return next;
 }
 
 void PcpClient::receive(std::span<const uint8_t> datagram, const PcpPeer& source, Time now) {
-  if (source != server_) return;  // §8.3
+  if (source != server() || needs_path_) return;  // §8.3; what an address says once it is given up is late
   const auto response = pcp::parse_response(datagram);
   if (!response) return;
   if (response->code == pcp::Code::unsupp_version) return wrong_version(*response, now);
@@ -184,6 +222,8 @@ void PcpClient::receive(std::span<const uint8_t> datagram, const PcpPeer& source
   const auto at = std::ranges::find_if(
       mappings_, [&](const auto& entry) { return pcp::answers(*response, request_of(entry.second)); });
   if (at == mappings_.end() || (!at->second.awaiting && !at->second.grant)) return;
+  silent_ = 0;
+  at->second.unanswered = 0;
   check_epoch(*response, now, &at->second);
   if (response->code == pcp::Code::success)
     succeed(at, *response, now);

@@ -1,5 +1,11 @@
 // The PCP client of RFC 6887 for one server: a pure state machine. Datagrams, time and randomness go in, datagrams and
 // events come out. It owns the mapping table, which is the only place that knows what the server has granted.
+//
+// Other programs link portolan_pcp_client and do as agent.cc does: open a PcpSocket and tell the address it got by
+// move_to(); add() what is wanted, with a random_nonce(); pass what arrives to receive() and wake tick() at
+// next_timer(); after each, send take_datagrams() and look at take_events(). Several servers are several clients, each
+// with nonces of its own. A server with several addresses (RFC 7488 §3) is one client: when needs_path() says so,
+// another socket is to be opened, towards server().
 #pragma once
 
 #include <map>
@@ -70,6 +76,8 @@ class EpochCheck {
 class PcpClient {
  public:
   PcpClient(PcpPeer server, net::Ipv6 client_address, Random random);
+  // All addresses of one server, at least one, the preferred ones first.
+  PcpClient(std::vector<PcpPeer> addresses, net::Ipv6 client_address, Random random);
 
   void add(MappingId id, const MappingSpec& spec, Time now);  // asks at once
   void renew(MappingId id, Time now);                         // asks at once, if no error forbids it
@@ -79,6 +87,8 @@ class PcpClient {
   // The source address changed: ask for everything from the new one (§11.5). Grants stay until the server answers, for
   // it may know the subscriber by his prefix (RFC 7785 §4).
   void move_to(const net::Ipv6& client_address, Time now);
+  // A hard ICMP error, or no way to server() at all: the server's next address, if it has one (RFC 7488 §3).
+  void unreachable(Time now);
 
   void receive(std::span<const uint8_t> datagram, const PcpPeer& source, Time now);
   void tick(Time now);
@@ -90,7 +100,10 @@ class PcpClient {
   [[nodiscard]] bool has(MappingId id) const { return mappings_.contains(id); }
   [[nodiscard]] std::optional<Grant> grant(MappingId id) const;
   [[nodiscard]] bool releasing() const;
-  [[nodiscard]] const PcpPeer& server() const { return server_; }
+  [[nodiscard]] const PcpPeer& server() const { return addresses_[current_]; }  // its address in use
+  [[nodiscard]] bool needs_path() const {
+    return needs_path_;
+  }  // server() is another; nothing is sent before move_to()
 
  private:
   enum class Phase : uint8_t {
@@ -107,6 +120,7 @@ class PcpClient {
     std::optional<Time> last_sent;  // renewals keep 4 s between them
     Duration retransmit{};          // RT; zero before the first transmission of an exchange
     unsigned renewals = 0;          // sent since the grant
+    unsigned unanswered = 0;        // requests to the address in use
     bool awaiting = false;          // sent and not answered
   };
   using Table = std::map<MappingId, Mapping>;
@@ -118,6 +132,7 @@ class PcpClient {
   [[nodiscard]] Time next_renewal(const Mapping& mapping);
   bool run(MappingId id, Mapping& mapping, Time now);  // what is due; false: out of the table
   [[nodiscard]] Time earliest(const Mapping& mapping) const;
+  void try_next_address(Time now);
 
   void check_epoch(const pcp::Response& response, Time now, const Mapping* answered);
   void succeed(Table::iterator at, const pcp::Response& response, Time now);
@@ -128,7 +143,11 @@ class PcpClient {
   void report(PcpEvent::Kind kind, MappingId id, const Grant& grant, pcp::Code code = pcp::Code::success,
               uint32_t wait_s = 0);
 
-  PcpPeer server_;
+  std::vector<PcpPeer> addresses_;
+  size_t current_ = 0, silent_ = 0;  // silent_: addresses asked in vain since the last answer
+  bool asked_ = false;               // at the address in use
+  bool needs_path_ = false;
+  Time addresses_due_ = Time::min();  // all were silent: no request before
   net::Ipv6 client_address_;
   Random random_;
   Table mappings_;

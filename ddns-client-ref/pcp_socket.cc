@@ -34,6 +34,8 @@ PcpSocket::PcpSocket(asio::io_context& io, PcpPeer server, std::optional<net::Ip
       unicast_{Udp::socket(io), 0, {}},
       multicast_{Udp::socket(io), 0, {}} {}
 
+void PcpSocket::set_server(const PcpPeer& server) { server_ = {to_asio(server.address), server.port}; }
+
 // The source port is the kernel's random choice (PCC-001).
 net::Result<net::Ipv6, std::string> PcpSocket::connect(Udp::socket& socket) const {
   error_code error;
@@ -87,7 +89,9 @@ net::Result<void, std::string> PcpSocket::listen_for_announcements() {
 void PcpSocket::receive(Inbox& inbox) {
   const auto received = [this, &inbox, generation = inbox.generation](error_code error, size_t size) {
     if (error == asio::error::operation_aborted || generation != inbox.generation) return;
-    if (!error)
+    if (error == asio::error::connection_refused && &inbox == &unicast_ && unreachable_)
+      unreachable_();
+    else if (!error)
       received_(std::span(inbox.buffer).first(size), {from_asio(inbox.source.address()), inbox.source.port()});
     if (generation == inbox.generation) receive(inbox);
   };

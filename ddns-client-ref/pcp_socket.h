@@ -16,9 +16,14 @@ namespace portolan::ddns {
 
 class PcpSocket {
  public:
+  using Unreachable = std::function<void()>;
   using Received = std::function<void(std::span<const uint8_t> datagram, const PcpPeer& source)>;
   PcpSocket(boost::asio::io_context& io, PcpPeer server, std::optional<net::Ipv6> source, Received received);
 
+  // From the next open() on.
+  void set_server(const PcpPeer& server);
+  // Called when an ICMP error says that nobody listens there (RFC 7488 §3: a hard one).
+  void on_unreachable(Unreachable unreachable) { unreachable_ = std::move(unreachable); }
   // Connects, so that the kernel fixes the source address PCP must name (RFC 6887 §8.1) and drops what others send.
   net::Result<net::Ipv6, std::string> open();
   // The source address a new socket would get now: another one after the CPE was renumbered.
@@ -41,6 +46,7 @@ class PcpSocket {
   Udp::endpoint server_;
   std::optional<net::Ipv6> source_;
   Received received_;
+  Unreachable unreachable_;
   Inbox unicast_, multicast_;
 };
 

@@ -1,6 +1,7 @@
 // JSON in and out, and the write that cannot tear.
 #include "ddns-client-ref/state_file.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
@@ -146,6 +147,14 @@ class File {
 WallOffset wall_offset() {
   const auto wall = std::chrono::system_clock::now().time_since_epoch();
   return std::chrono::round<std::chrono::seconds>(wall - BootClock::now().time_since_epoch());
+}
+
+const SavedMapping* saved_mapping(const State& state, std::string_view pcp_server, net::Protocol protocol,
+                                  net::Endpoint inside) {
+  const auto at = std::ranges::find_if(state.mappings, [&](const SavedMapping& each) {
+    return each.pcp_server == pcp_server && each.protocol == protocol && each.inside == inside;
+  });
+  return at == state.mappings.end() ? nullptr : &*at;
 }
 
 std::string to_json(const State& state, WallOffset offset) {

@@ -39,6 +39,10 @@ struct State {
   std::vector<SavedLease> leases;
 };
 
+// What is known of a mapping, if this server made it: no server is told another's nonces (RFC 6887 §11.2).
+const SavedMapping* saved_mapping(const State& state, std::string_view pcp_server, net::Protocol protocol,
+                                  net::Endpoint inside);
+
 // Unix time minus boot time now; clocks that jump change it between runs, so ages are what is trusted.
 using WallOffset = std::chrono::seconds;
 WallOffset wall_offset();

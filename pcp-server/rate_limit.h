@@ -27,20 +27,23 @@ class Allowance {
   uint64_t last_s_ = 0, used_ = 0;
 };
 
-// … of each subscriber: a fixed table, never grown and never searched. Subscribers whose keyed hashes meet share an
-// allowance, so a flood costs its sender and a few others at most.
+// … of each subscriber: two fixed tables, never grown and never searched. Those whose keyed hashes meet share an
+// allowance, but hardly ever in both tables, and one with room is enough: a flood costs its sender alone.
 class RateLimit {
  public:
-  explicit RateLimit(uint64_t seed) : seed_(seed), buckets_(size_t{1} << buckets_log2) {}
+  explicit RateLimit(uint64_t seed) : seed_(seed), first_(size_t{1} << buckets_log2), second_(first_.size()) {}
 
   bool admit(const net::Ipv6& subscriber, uint64_t now_s, uint32_t per_s, uint32_t burst) {
-    return buckets_[index(subscriber)].admit(now_s, per_s, burst);
+    const uint64_t hash = hash_of(subscriber);
+    const size_t one = hash >> (64 - buckets_log2), other = hash & (second_.size() - 1);
+    const bool in_first = first_[one].admit(now_s, per_s, burst);
+    return second_[other].admit(now_s, per_s, burst) || in_first;
   }
 
  private:
   static constexpr unsigned buckets_log2 = 14;
 
-  [[nodiscard]] size_t index(const net::Ipv6& subscriber) const {
+  [[nodiscard]] uint64_t hash_of(const net::Ipv6& subscriber) const {
     const auto words = std::bit_cast<std::array<uint64_t, 2>>(subscriber);
     uint64_t hash = seed_;
     for (const uint64_t word : words) {  // MurmurHash3's finaliser over each word
@@ -49,11 +52,11 @@ class RateLimit {
       hash = (hash ^ (hash >> 33)) * 0xc4ceb9fe1a85ec53ULL;
       hash ^= hash >> 33;
     }
-    return hash >> (64 - buckets_log2);
+    return hash;
   }
 
   uint64_t seed_;
-  std::vector<Allowance> buckets_;
+  std::vector<Allowance> first_, second_;
 };
 
 }  // namespace portolan::pcp

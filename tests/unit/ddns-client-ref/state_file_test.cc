@@ -57,6 +57,16 @@ TEST_F(StateFile, comes_back_after_a_reboot) {
   EXPECT_EQ(loaded->mappings[0].expires, Time(seconds(7200 - 86400)));
 }
 
+TEST(SavedMapping, PCC_004_no_server_is_told_anothers_nonce) {
+  const State state = sample();
+  const SavedMapping& mapping = state.mappings[0];
+  const auto* same = saved_mapping(state, "2001:db8:a::1", mapping.protocol, mapping.inside);
+  ASSERT_NE(same, nullptr);
+  EXPECT_EQ(same->nonce, mapping.nonce);
+  EXPECT_EQ(saved_mapping(state, "2001:db8:a::2", mapping.protocol, mapping.inside), nullptr);
+  EXPECT_EQ(saved_mapping(state, "2001:db8:a::1", net::Protocol::tcp, mapping.inside), nullptr);
+}
+
 TEST_F(StateFile, leases_come_back_with_their_end_or_without) {
   ASSERT_TRUE(save_state(path, sample(), offset));
   const auto loaded = load_state(path, offset);

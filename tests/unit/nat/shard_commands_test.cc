@@ -35,6 +35,21 @@ TEST_F(ShardCommands, open_makes_a_mapping_for_its_lifetime) {
   EXPECT_EQ(find(key_of(1, 80)), null_mapping);
 }
 
+TEST_F(ShardCommands, PCD_010_the_block_of_a_mapping_PCP_made_is_recorded_as_others_are) {
+  std::array<Event, 8> events;
+  const auto made = open_explicit(key_of(1, 80), 200);
+  ASSERT_EQ(shard_->take_events(events), 1U);
+  EXPECT_EQ(events[0].kind, Event::Kind::block_allocated);
+  EXPECT_EQ(events[0].subscriber, key_of(1, 80).subscriber);
+  EXPECT_EQ(events[0].address, made.outside.address);
+  EXPECT_TRUE(events[0].first <= made.outside.port && made.outside.port <= events[0].last);
+  advance(201);
+  EXPECT_EQ(shard_->take_events(events), 0U) << "its port rests";
+  advance(121);
+  ASSERT_EQ(shard_->take_events(events), 1U);
+  EXPECT_EQ(events[0].kind, Event::Kind::block_released);
+}
+
 // Shows PCP-164.
 TEST_F(ShardCommands, renewal_keeps_the_endpoint_and_moves_the_expiry) {
   const auto first = open_explicit(key_of(1, 80));

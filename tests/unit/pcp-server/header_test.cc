@@ -272,5 +272,32 @@ TEST_F(PcpServer, PCD_014_rate_is_a_subscribers_own) {
   EXPECT_TRUE(translator.records().empty());
 }
 
+// One subscriber asks a hundred times faster than he may, MAPs of ever new ports and garbage: he is held to his share,
+// and nobody else of many waits for it. Also shows PCP-023.
+TEST_F(PcpServer, PCD_014_a_flood_costs_its_sender_alone) {
+  constexpr uint32_t flood_per_s = 3'200, others = 100'000, seconds = 4;
+  const auto other = [](uint32_t number) {
+    Source source = softwire();
+    for (size_t i = 0; i < 3; ++i) source.b4.bytes[i + 3] = static_cast<uint8_t>(number >> (16 - 8 * i));
+    return source;
+  };
+  const Message garbage(24, 0x02), announce = build_announce_request(client_of(softwire()));
+  uint32_t flood_answered = 0, others_unanswered = 0;
+  for (uint32_t second = 0; second < seconds; ++second, ++now_s) {
+    for (uint32_t i = 0; i < flood_per_s; ++i) {
+      const Message map = build_map_request(client_of(softwire()), udp(static_cast<uint16_t>(1 + i)));
+      flood_answered += carry_out(server.handle(i % 2 == 0 ? map : garbage, softwire(), now_s)).empty() ? 0U : 1U;
+    }
+    for (uint32_t i = second; i < others; i += seconds)
+      others_unanswered += carry_out(server.handle(announce, other(i), now_s)).size() != 1;
+    EXPECT_EQ(code_of(udp(5000), other(second)), Code::success) << "and a mapping can be had";
+  }
+  EXPECT_EQ(others_unanswered, 0U);
+  const uint32_t allowed = settings.requests_burst + (seconds - 1) * settings.requests_per_s;
+  EXPECT_EQ(flood_answered, allowed);
+  EXPECT_EQ(server.counters()[Event::drop_rate], seconds * flood_per_s - allowed);
+  EXPECT_EQ(server.size(), settings.mappings_per_subscriber_max + seconds) << "what one may hold, and the others' own";
+}
+
 }  // namespace
 }  // namespace portolan::pcp::test
