@@ -18,6 +18,7 @@
 #include "ddns-server/dns_publisher.h"
 #include "ddns-server/feed_client.h"
 #include "ddns-server/http_server.h"
+#include "ddns-server/pages.h"
 #include "ddns-server/registry.h"
 #include "ddns-server/site.h"
 
@@ -30,6 +31,7 @@ void print_usage(std::ostream& out) {
   out << "portolan-ddnsd -c FILE                    serve\n"
          "portolan-ddnsd -c FILE --check            validate the configuration\n"
          "portolan-ddnsd --print-defaults           a configuration file with every key\n"
+         "portolan-ddnsd --openapi                 the JSON API, described for programs\n"
          "portolan-ddnsd -c FILE COMMAND, which is one of\n"
       << admin_usage();
 }
@@ -83,7 +85,7 @@ int run(int argc, char** argv) {
   std::string file;
   std::vector<std::string> words;
   po::options_description options;
-  options.add_options()("config,c", po::value(&file))("check", "")("print-defaults", "")("help,h", "");
+  options.add_options()("config,c", po::value(&file))("check", "")("print-defaults", "")("openapi", "")("help,h", "");
   options.add_options()("token-stdin", "")("words", po::value(&words));
   po::positional_options_description positional;
   positional.add("words", -1);
@@ -92,6 +94,7 @@ int run(int argc, char** argv) {
   po::notify(given);
 
   if (given.contains("help")) return print_usage(std::cout), 0;
+  if (given.contains("openapi")) return std::cout << openapi(), 0;
   if (given.contains("print-defaults")) return print_defaults(std::cout), 0;
   if (file.empty()) return print_usage(std::cerr), 2;
   const auto config = read_config_file(file);

@@ -19,4 +19,6 @@ Reply welcome_page(std::string_view hostname);
 Reply bad_request_page(std::string_view what);
 Reply plain(unsigned status, std::string_view text);
 
+std::string_view openapi();  // the JSON API's description
+
 }  // namespace portolan::ddnsd

@@ -136,7 +136,7 @@ std::optional<std::string> owner_of(Database& database, std::string_view fqdn) {
 std::vector<Service> rows_of(Database& database, std::string_view fqdn, int64_t now_s) {
   std::vector<Service> out;
   for (auto row = database.query(
-           "SELECT " + std::string(service_columns) + " FROM services s WHERE fqdn = ? AND expires_at > ? ORDER BY id",
+           "SELECT " + std::string(service_columns) + " FROM services s WHERE fqdn = ? AND +expires_at > ? ORDER BY id",
            fqdn, now_s);
        row.step();)
     out.push_back(read_service(row));
@@ -291,12 +291,13 @@ std::optional<Registry::Entry> Registry::find(std::string_view fqdn, int64_t now
   if (!name.step()) return std::nullopt;
   Entry out{name.text(0), std::nullopt, {}, {}, name.text(1), name.number(2) != 0};
   if (out.suspended) return out;
-  // Hidden: whose port others may still believe to be somebody else's.
+  // Hidden: whose port others may still believe to be somebody else's. A plus keeps SQLite from going by time, which
+  // would be through all that rests.
   for (auto row = database_.query(
            "SELECT " + std::string(service_columns) +
-               " FROM services s WHERE fqdn = ?1 AND expires_at > ?2 AND NOT EXISTS("
+               " FROM services s WHERE fqdn = ?1 AND +expires_at > ?2 AND NOT EXISTS("
                "SELECT 1 FROM released r WHERE r.protocol = s.protocol AND r.address = s.address AND r.port = s.port "
-               "AND r.account <> ?3 AND r.until > ?2) ORDER BY id",
+               "AND r.account <> ?3 AND +r.until > ?2) ORDER BY id",
            fqdn, now_s, out.account);
        row.step();) {
     Service service = read_service(row);

@@ -207,36 +207,40 @@ size_t Registry::apply(const std::vector<MappingNews>& news, int64_t now_s) {
   return changed;
 }
 
+// Bit by bit, for updates wait for each write: right from the first to the last, it is only not all at once.
 size_t Registry::apply_all(const std::vector<MappingNews>& there, int64_t now_s) {
   std::map<std::pair<net::Protocol, net::Endpoint>, const MappingNews*> by_outside;
   for (const MappingNews& each : there) by_outside.emplace(std::pair{each.protocol, each.outside}, &each);
-  Transaction transaction(database_);
-  size_t changed = 0;
-  std::vector<std::pair<Placed, std::string>> placed;
+  std::vector<std::pair<Placed, std::string>> placed;  // and the account's subscriber
   for (auto row = database_.query("SELECT " + std::string(service_columns) +
                                   ", s.fqdn, a.subscriber FROM services s JOIN names n USING(fqdn) "
                                   "JOIN accounts a ON a.name = n.account WHERE s.port > 0");
        row.step();)
     placed.push_back({{row.text(service_column_count), read_service(row)}, row.text(service_column_count + 1)});
-  for (auto& [place, subscriber] : placed) {
-    auto& [fqdn, service] = place;
-    const auto found = by_outside.find({service.protocol, service.outside});
-    const MappingNews* mapping = found == by_outside.end() ? nullptr : found->second;
-    if (service.inside) {
-      if (mapping == nullptr || mapping->inside != *service.inside)
-        changed += leave({service.protocol, *service.inside, service.outside, true}, now_s);
-    } else if (mapping != nullptr && mapping->inside.subscriber == subscriber) {
-      service.inside = mapping->inside;  // registered before there was an AFTR to ask
-      write_service(database_, fqdn, service);
-    } else {
-      spdlog::warn("{}: {} at {} is no mapping of its account's: removed", fqdn, service.id,
-                   net::to_text(service.outside));
-      changed += end(fqdn, service.id, now_s) ? 1U : 0U;
-    }
-  }
-  for (const MappingNews& each : there) changed += take(each, now_s);
-  transaction.commit();
+  size_t changed = 0;
+  in_portions(placed.size(), [&](size_t at) {
+    const auto& [place, subscriber] = placed[at];
+    const auto found = by_outside.find({place.second.protocol, place.second.outside});
+    changed += vouch(place.first, place.second, subscriber, found == by_outside.end() ? nullptr : found->second, now_s);
+  });
+  in_portions(there.size(), [&](size_t at) { changed += take(there[at], now_s); });
   return changed;
+}
+
+// What becomes of a service when all mappings are known, and `mapping` is the one that has its outside endpoint.
+size_t Registry::vouch(const std::string& fqdn, Service service, const std::string& subscriber,
+                       const MappingNews* mapping, int64_t now_s) {
+  if (service.inside) {
+    const bool is_still_there = mapping != nullptr && mapping->inside == *service.inside;
+    return is_still_there ? 0 : leave({service.protocol, *service.inside, service.outside, true}, now_s);
+  }
+  if (mapping != nullptr && mapping->inside.subscriber == subscriber) {
+    service.inside = mapping->inside;  // registered before there was an AFTR to ask
+    write_service(database_, fqdn, service);
+    return 0;
+  }
+  spdlog::warn("{}: {} at {} is no mapping of its account's: removed", fqdn, service.id, net::to_text(service.outside));
+  return end(fqdn, service.id, now_s) ? 1 : 0;
 }
 
 }  // namespace portolan::ddnsd

@@ -77,6 +77,11 @@ Site::Outcome Site::own_page(const Request& request, const Target& target, int64
         },
         now_s);
   }
+  if (target.path == "/api/v1/openapi.json" && is_read(request)) {
+    Reply reply = plain(200, openapi());
+    reply.content_type = "application/json";
+    return reply;
+  }
   if (target.path.starts_with("/api/")) {
     const auto path = parse_api_path(target.path);
     if (!path) return api_error(404, "no_such_resource", "there is /api/v1/names/NAME and …/NAME/services/ID");

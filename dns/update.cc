@@ -176,15 +176,15 @@ std::string tsig_error_text(const ldns_pkt* answer) {
   }
 }
 
-net::Result<void, Failure> judge(const Primary& primary, const ldns_pkt* request, const Octets& wire) {
+net::Result<void, Failure> judge(const Primary& primary, const ldns_pkt* request, std::span<const uint8_t> wire) {
   ldns_pkt* raw = nullptr;
-  if (ldns_wire2pkt(&raw, wire.data.get(), wire.size) != LDNS_STATUS_OK)
+  if (ldns_wire2pkt(&raw, wire.data(), wire.size()) != LDNS_STATUS_OK)
     return tl::unexpected(failure(Failure::Kind::server, "the answer is not a DNS message"));
   const Packet answer(raw);
   const auto& key = primary.key;
   // The MAC of our request is part of what the server signs: this answer is to this request (RFC 8945 §5.3).
   const bool is_signed =
-      ldns_pkt_tsig(raw) != nullptr && ldns_pkt_tsig_verify(raw, wire.data.get(), wire.size, (key.name + ".").c_str(),
+      ldns_pkt_tsig(raw) != nullptr && ldns_pkt_tsig_verify(raw, wire.data(), wire.size(), (key.name + ".").c_str(),
                                                             key.secret.c_str(), ldns_rr_rdf(ldns_pkt_tsig(request), 3));
   if (!is_signed || ldns_pkt_id(raw) != ldns_pkt_id(request))
     return tl::unexpected(failure(Failure::Kind::server, "key " + key.name + ": " + tsig_error_text(raw)));
@@ -208,7 +208,13 @@ net::Result<void, Failure> send_update(const Primary& primary, const Update& upd
   if (!packet) return tl::unexpected(packet.error());
   const auto answer = Connection(primary).exchange(packet->get());
   if (!answer) return tl::unexpected(answer.error());
-  return judge(primary, packet->get(), *answer);
+  return judge(primary, packet->get(), {answer->data.get(), answer->size});
+}
+
+net::Result<void, Failure> judge_answer(const Primary& primary, const Update& update, std::span<const uint8_t> answer) {
+  const auto packet = build(primary, update);
+  if (!packet) return tl::unexpected(packet.error());
+  return judge(primary, packet->get(), answer);
 }
 
 namespace {

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>  // here for update.cc: ldns.h makes bool a macro, which <optional> cannot stand after it
+#include <span>
 #include <string>
 #include <vector>
 
@@ -55,6 +56,9 @@ struct Update {
 
 // All of the update or nothing (RFC 2136 §3.7). Success means: NOERROR, and the answer was signed with our key.
 net::Result<void, Failure> send_update(const Primary& primary, const Update& update);
+
+// What send_update() makes of the octets that came as an answer to this update.
+net::Result<void, Failure> judge_answer(const Primary& primary, const Update& update, std::span<const uint8_t> answer);
 
 // Whether the server has exactly these records in these record sets, TTLs aside.
 net::Result<bool, Failure> has_records(const Primary& primary, const std::vector<std::string>& record_sets,

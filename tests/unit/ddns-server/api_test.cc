@@ -1,5 +1,8 @@
+#include <fstream>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <regex>
+#include <set>
 
 #include "ddns-server/limits.h"
 #include "ddns-server/updates.h"
@@ -144,6 +147,34 @@ TEST_F(ApiTest, a_name_full_of_services_is_409) {
   for (size_t i = 0; i < limits::services_per_name_max; ++i)
     ASSERT_EQ(put("alice.example/services/s" + std::to_string(i), R"({"port":80})").status, 200U);
   EXPECT_EQ(put("alice.example/services/more", R"({"port":80})").status, 409U);
+}
+
+// Every refusal this file and the others have seen has its code there, and every member a PUT may have.
+TEST_F(ApiTest, the_description_is_served_and_names_what_there_is) {
+  Request request;
+  request.hosts = {"ddns.example"};
+  request.target = "/api/v1/openapi.json";
+  const Reply reply = answer(request);
+  ASSERT_EQ(reply.status, 200U);
+  const auto described = nlohmann::json::parse(reply.body);
+  const auto& members = described["components"]["schemas"]["Registration"]["properties"];
+  for (const char* member : {"protocol", "address", "port", "scheme", "path", "title", "lifetime_s"})
+    EXPECT_TRUE(members.contains(member)) << member;
+  EXPECT_EQ(members.size(), 7U);
+  std::set<std::string> codes;
+  for (const auto& code :
+       described["components"]["schemas"]["Error"]["properties"]["error"]["properties"]["code"]["enum"])
+    codes.insert(code);
+  for (const char* file : {"api.cc", "site.cc", "service.cc"}) {
+    std::ifstream in(std::string(PORTOLAN_DDNS_SERVER) + "/" + file);
+    const std::string text{std::istreambuf_iterator<char>(in), {}};
+    ASSERT_FALSE(text.empty());
+    const std::regex of_api(R"re(api_error\(\d+, "([a-z_]+)")re"), of_check(R"re(Invalid\{"([a-z_]+)")re");
+    for (std::sregex_iterator each(text.begin(), text.end(), of_api), end; each != end; ++each)
+      EXPECT_TRUE(codes.contains((*each)[1])) << (*each)[1];
+    for (std::sregex_iterator each(text.begin(), text.end(), of_check), end; each != end; ++each)
+      EXPECT_TRUE(codes.contains("invalid_" + (*each)[1].str())) << (*each)[1];
+  }
 }
 
 }  // namespace

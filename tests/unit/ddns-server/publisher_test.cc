@@ -246,5 +246,22 @@ TEST_F(PublisherTest, a_service_without_its_mapping_says_that_it_is_not_there) {
   EXPECT_EQ(named_.dig("a.example", "A"), "192.0.2.53") << "the portal says what there is, and why it is not";
 }
 
+// An answer of the right shape by somebody without the key: header, zone, and a signature of nothing, or none.
+TEST(DnsAnswer, TSG_012_what_is_not_signed_with_the_key_is_not_believed) {
+  dns::Primary config;
+  config.zone = "example";
+  config.key = {"ddns-key", "hmac-sha256", "MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI="};
+  const dns::Update update{{}, {"a.example A"}, {{"a.example", "A", 30, "192.0.2.1"}}};
+  std::string octets("\0\1\xa8\0\0\1\0\0\0\0\0\0\7example\0\0\6\0\1", 25);
+  for (int id = 0; id < 65536; id += 257) {
+    octets[0] = static_cast<char>(id >> 8), octets[1] = static_cast<char>(id);
+    const auto done =
+        dns::judge_answer(config, update, {reinterpret_cast<const uint8_t*>(octets.data()), octets.size()});
+    ASSERT_FALSE(done);
+    ASSERT_EQ(done.error().kind, dns::Failure::Kind::server);
+    EXPECT_EQ(done.error().text, "key ddns-key: the answer is not signed");
+  }
+}
+
 }  // namespace
 }  // namespace portolan::ddnsd::test
