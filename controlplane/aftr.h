@@ -62,6 +62,9 @@ class Aftr {
   [[nodiscard]] const Watch& watch() const { return watch_; }
   [[nodiscard]] uint32_t now_s() const { return clock_.now_s(); }
   [[nodiscard]] std::chrono::seconds uptime() const;
+  // Null where the feed is off.
+  [[nodiscard]] const MappingFeed* mapping_feed() const { return feed_ ? &feed_->mappings : nullptr; }
+  [[nodiscard]] const FeedServer* feed_server() const { return feed_ ? feed_->server.get() : nullptr; }
   // What they do. False: the worker's ring is full.
   bool submit(nat::Command command, Translator::Done done) { return translator_->submit(command, std::move(done)); }
   bool submit_to(unsigned worker, nat::Command command, Translator::Done done) {
@@ -133,8 +136,8 @@ class Aftr {
     FeedSource source;
     std::unique_ptr<FeedServer> server;  // last: its thread reads the mappings
   };
-  std::unique_ptr<Feed> feed_;   // none: off
-  std::optional<Passes> sweep_;  // as it was before the change that is being carried out
+  std::unique_ptr<Feed> feed_;                    // none: off
+  std::optional<Passes> sweep_;                   // as it was before the change that is being carried out
   std::vector<pcp::MappingKey> changed_statics_;  // for PCP to forget when the sweep is over
   std::array<std::optional<bool>, pipeline::side_count> gateway_answers_;  // by Side: as was last said
 };

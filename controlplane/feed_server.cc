@@ -14,6 +14,8 @@
 #include <fstream>
 #include <grp.h>
 #include <list>
+#include <map>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <openssl/crypto.h>
 #include <sys/stat.h>
@@ -92,6 +94,7 @@ class FeedServer::Impl {
   }
   void end();
   void wake();
+  [[nodiscard]] std::vector<FeedReader> readers() const;
   [[nodiscard]] uint16_t port() const { return tcp_.is_open() ? tcp_.local_endpoint().port() : uint16_t{0}; }
 
  private:
@@ -118,6 +121,8 @@ class FeedServer::Impl {
   std::string token_, path_;
   ino_t inode_ = 0;  // of the socket's file made here
   Readers strangers_, readers_;
+  mutable std::mutex shown_mutex_;  // guards shown_: readers_ for the eyes of other threads
+  std::map<const Reader*, FeedReader> shown_;
   std::atomic<bool> woken_ = false;
   std::thread thread_;
 };
@@ -143,6 +148,7 @@ class FeedServer::Impl::Reader : public std::enable_shared_from_this<Reader> {
     if (closed_ || writing_ || !admitted_) return;
     out_.clear();
     server_.feed_.read(cursor_, out_, lines_per_chunk);
+    show();
     if (!out_.empty()) return write(false);
     timer_.expires_after(alive_every);
     timer_.async_wait([self = shared_from_this()](error_code stopped) {
@@ -176,6 +182,7 @@ class FeedServer::Impl::Reader : public std::enable_shared_from_this<Reader> {
     cursor_ = server_.feed_.attach(hello->instance, hello->after);
     std::erase(server_.strangers_, shared_from_this());
     server_.readers_.push_back(shared_from_this());
+    since_ = std::chrono::steady_clock::now();
     server_.say_("feed: " + name_ + " reads");
     read_line();  // he has nothing more to say: this tells when he goes
     pump();
@@ -191,6 +198,10 @@ class FeedServer::Impl::Reader : public std::enable_shared_from_this<Reader> {
   }
 
  private:
+  void show() const {
+    const std::lock_guard lock(server_.shown_mutex_);
+    server_.shown_[this] = {name_, since_, cursor_.sequence(), !cursor_.is_live()};
+  }
   void refuse(std::string_view text) {
     out_ = refusal(text);
     write(true);
@@ -212,6 +223,7 @@ class FeedServer::Impl::Reader : public std::enable_shared_from_this<Reader> {
   std::string name_;
   bool needs_token_, admitted_ = false, writing_ = false, closed_ = false;
   FeedCursor cursor_;
+  std::chrono::steady_clock::time_point since_;  // admitted
   std::string in_, out_;
 };
 
@@ -267,6 +279,10 @@ void FeedServer::Impl::begin(std::shared_ptr<Reader> reader) {
 void FeedServer::Impl::gone(const Reader& reader) {
   const auto is_it = [&](const std::shared_ptr<Reader>& each) { return each.get() == &reader; };
   std::erase_if(strangers_, is_it);
+  {
+    const std::lock_guard lock(shown_mutex_);
+    shown_.erase(&reader);
+  }
   if (std::erase_if(readers_, is_it) > 0) say_("feed: " + reader.name() + " has gone");
 }
 
@@ -380,6 +396,13 @@ void FeedServer::Impl::wake() {
   });
 }
 
+std::vector<FeedReader> FeedServer::Impl::readers() const {
+  std::vector<FeedReader> out;
+  const std::lock_guard lock(shown_mutex_);
+  for (const auto& [reader, shown] : shown_) out.push_back(shown);
+  return out;
+}
+
 net::Result<std::unique_ptr<FeedServer>, FeedError> FeedServer::start(const MappingFeed& feed,
                                                                       const FeedSettings& settings, Say say) {
   auto impl = std::make_unique<Impl>(feed, std::move(say));
@@ -394,6 +417,7 @@ net::Result<std::unique_ptr<FeedServer>, FeedError> FeedServer::start(const Mapp
 FeedServer::FeedServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 FeedServer::~FeedServer() { impl_->end(); }
 void FeedServer::wake() { impl_->wake(); }
+std::vector<FeedReader> FeedServer::readers() const { return impl_->readers(); }
 uint16_t FeedServer::port() const { return impl_->port(); }
 
 }  // namespace portolan::control

@@ -3,16 +3,27 @@
 // lines, and he who takes none for a minute is let go.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "controlplane/feed_settings.h"
 #include "controlplane/mapping_feed.h"
 #include "dataplane/net/result.h"
 
 namespace portolan::control {
+
+// Somebody who reads the feed now.
+struct FeedReader {
+  std::string name;                             // of a unix socket's other end the kernel tells none
+  std::chrono::steady_clock::time_point since;  // he was admitted
+  uint64_t sequence = 0;                        // the last change he was given
+  bool snapshot = false;                        // he is given the whole table first, and has not got all of it
+};
 
 class FeedServer {
  public:
@@ -27,8 +38,9 @@ class FeedServer {
   FeedServer(const FeedServer&) = delete;
   FeedServer& operator=(const FeedServer&) = delete;
 
-  void wake();                          // there is news; from any thread
-  [[nodiscard]] uint16_t port() const;  // of TCP: the one the kernel chose, if 0 was asked for
+  void wake();                                            // there is news; from any thread
+  [[nodiscard]] std::vector<FeedReader> readers() const;  // from any thread
+  [[nodiscard]] uint16_t port() const;                    // of TCP: the one the kernel chose, if 0 was asked for
 
  private:
   class Impl;

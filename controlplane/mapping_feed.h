@@ -33,6 +33,7 @@ class FeedCursor {
 
  public:
   [[nodiscard]] uint64_t sequence() const { return sequence_; }
+  [[nodiscard]] bool is_live() const { return phase_ == Phase::live; }  // he knows the table up to sequence()
 };
 
 class MappingFeed {

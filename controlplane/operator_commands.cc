@@ -1,6 +1,7 @@
 #include "controlplane/operator_commands.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <functional>
 #include <utility>
@@ -280,6 +281,22 @@ Reply no_words(const Request& request, const char* name, const std::function<Rep
   return run();
 }
 
+// A reader that is behind for long is one that cannot take what it is given; the log says when it is let go.
+Reply show_feed(const Aftr& aftr, const Request& request) {
+  if (aftr.feed_server() == nullptr)
+    return error_reply(Code::not_found, "the mapping feed is off: set feed.socket or feed.listen and restart");
+  const uint64_t sequence = aftr.mapping_feed()->sequence();
+  const auto now = std::chrono::steady_clock::now();
+  std::vector<Row> rows;
+  for (const FeedReader& each : aftr.feed_server()->readers()) {
+    const auto reads_for = std::chrono::duration_cast<std::chrono::seconds>(now - each.since).count();
+    rows.push_back({each.name, static_cast<uint64_t>(reads_for), std::string(each.snapshot ? "snapshot" : "live"),
+                    each.sequence, sequence - std::min(sequence, each.sequence)});
+  }
+  return table_reply(request, {{"reader"}, {"reads_for_s", true}, {"gets"}, {"sequence", true}, {"behind", true}},
+                     std::move(rows));
+}
+
 }  // namespace
 
 void add_operator_commands(CommandTable& table, Aftr& aftr) {
@@ -297,6 +314,7 @@ void add_operator_commands(CommandTable& table, Aftr& aftr) {
   show("show pools", show_pools, "Each pool prefix and how much of it is in use.");
   show("show neighbors", show_neighbors, "The gateways and whether they answer.");
   show("show interfaces", show_interfaces, "The sides' devices and what they count; a shared one counts for all.");
+  show("show feed", show_feed, "Who reads the mapping feed, and how far each has come.");
   show("show events", show_events, "What was said lately: resources, gateways, reloads; the latest last.");
   table.add({"show counters", "[all]", Access::view,
              [&aftr](const Request& request) { return show_counters(aftr, request); },

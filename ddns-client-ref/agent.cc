@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <random>
 #include <spdlog/spdlog.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
 #include "dataplane/net/text.h"
 #include "ddns-client-ref/pcp_nonce.h"
@@ -28,6 +30,18 @@ Random jitter() {
   };
 }
 
+// Those that end or reload us, from now on to be read from a descriptor. Blocked they stay with the process until they
+// are read, across an exec too, so none is lost at any moment; threads made later inherit that.
+int open_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int each : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, each);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  const int descriptor = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (descriptor < 0) throw std::runtime_error("signalfd failed");
+  return descriptor;
+}
+
 std::string address_text(const net::Ipv6& address) {
   return net::is_mapped(address) ? net::to_text(net::unmapped(address)) : net::to_text(address);
 }
@@ -40,8 +54,8 @@ std::vector<PcpPeer> addresses_of(const Config::Pcp& pcp) {
 
 }  // namespace
 
-net::Result<std::unique_ptr<Agent>, std::string> Agent::make(const Config& config, Mode mode) {
-  std::unique_ptr<Agent> agent(new Agent(config, mode));
+net::Result<std::unique_ptr<Agent>, std::string> Agent::make(const Config& config, const std::string& file, Mode mode) {
+  std::unique_ptr<Agent> agent(new Agent(config, file, mode));
   if (auto made = agent->make_method(); !made) return tl::unexpected(made.error());
   agent->restore(BootClock::now());
   if (auto made = agent->make_gateway(); !made) return tl::unexpected(made.error());
@@ -49,9 +63,11 @@ net::Result<std::unique_ptr<Agent>, std::string> Agent::make(const Config& confi
   return agent;
 }
 
-Agent::Agent(const Config& config, Mode mode)
+Agent::Agent(const Config& config, const std::string& file, Mode mode)
     : config_(config),
+      file_(file),
       mode_(mode),
+      signals_(io_, open_signals()),
       socket_(io_, {config.pcp.server, config.pcp.port}, config.pcp.source,
               [this](std::span<const uint8_t> datagram, const PcpPeer& source) {
                 pcp_.receive(datagram, source, BootClock::now());
@@ -67,7 +83,7 @@ Agent::Agent(const Config& config, Mode mode)
                step();
              }),
       status_socket_(io_, config.ddns.status_socket, [this] { return status(); }),
-      proxy_(BootClock::now()),
+      proxy_(BootClock::now(), config.proxy.relay_unknown),
       proxy_socket_(io_, [this](std::span<const uint8_t> datagram, const PcpPeer& host) {
         proxy_.from_host(datagram, host, BootClock::now());
         step();
@@ -118,8 +134,8 @@ net::Result<void, std::string> Agent::make_gateway() {
 }
 
 net::Result<void, std::string> Agent::open_proxy() {
-  if (config_.proxy_address == net::Ipv4{} || mode_ == Mode::once) return {};
-  if (auto opened = proxy_socket_.open(config_.proxy_address); !opened)
+  if (!config_.proxy.on() || mode_ == Mode::once) return {};
+  if (auto opened = proxy_socket_.open(config_.proxy.address); !opened)
     return tl::unexpected("proxy.address: " + opened.error());
   return {};
 }
@@ -188,6 +204,8 @@ void Agent::restore_leases(const State& saved, Time now) {
     lease.spec.inside = each.mapping.inside;
     lease.spec.suggested = each.mapping.outside;
     lease.spec.lifetime_s = config_.pcp.lifetime_s;
+    lease.spec.remote = each.remote;
+    lease.spec.description = each.description;
     interworking_->restore(lease);
   }
   for (const Lease& lease : interworking_->leases()) {
@@ -199,9 +217,6 @@ void Agent::restore_leases(const State& saved, Time now) {
 }
 
 bool Agent::run() {
-  signals_.add(SIGTERM);
-  signals_.add(SIGINT);
-  signals_.add(SIGHUP);
   wait_for_signal();
   if (mode_ == Mode::once)
     give_up_ = BootClock::now() + once_time;
@@ -221,14 +236,15 @@ bool Agent::run() {
          });
 }
 
+// Taken from the kernel only when it is acted on: what is left when this process ends is for the next.
 void Agent::wait_for_signal() {
-  signals_.async_wait([this](boost::system::error_code error, int signal) {
-    if (error) return;
+  signals_.async_wait(boost::asio::posix::descriptor_base::wait_read, [this](boost::system::error_code error) {
+    signalfd_siginfo signal{};
+    if (error || ::read(signals_.native_handle(), &signal, sizeof signal) != sizeof signal) return;
     const Time now = BootClock::now();
-    if (signal == SIGHUP) {
-      detector_->check_now();
-      next_path_check_ = now;
-    } else if (stopping_) {
+    if (signal.ssi_signo == SIGHUP) {
+      read_configuration_again(now);
+    } else if (stopping_ && !begins_anew_) {
       give_up_ = now;  // asked twice
     } else {
       begin_stop(now);
@@ -238,9 +254,33 @@ void Agent::wait_for_signal() {
   });
 }
 
+// A good file is taken over by beginning anew, which finds in the state file what there is and withdraws names that are
+// no more; only the mappings of services that are no more are nobody's then, so they are deleted before.
+void Agent::read_configuration_again(Time now) {
+  if (stopping_) return;
+  const auto next = load_config(file_);
+  if (!next) {
+    for (const std::string& error : next.error()) spdlog::error("{}", error);
+    return spdlog::error("the configuration in force stays");
+  }
+  spdlog::info("{} is taken over", file_);
+  stopping_ = begins_anew_ = true;
+  give_up_ = now + stop_time;
+  const bool same_server = next->pcp.server == config_.pcp.server && next->pcp.others == config_.pcp.others &&
+                           next->pcp.port == config_.pcp.port;
+  for (const auto& [id, each] : watched_) {
+    const auto stays = [&](const Service& service) {
+      return service.protocol == each.service.protocol && service.inside == each.service.inside;
+    };
+    if (each.configured && !(same_server && std::ranges::any_of(next->services, stays))) pcp_.release(id, now);
+  }
+  if (interworking_ && !(same_server && next->igd.on())) interworking_->release_all(now);
+}
+
 // Names are withdrawn and mappings deleted side by side: a deleted mapping's port rests in quarantine for longer.
 void Agent::begin_stop(Time now) {
   stopping_ = true;
+  begins_anew_ = false;
   give_up_ = now + stop_time;
   if (!config_.pcp.release_on_exit || mode_ == Mode::once) return;
   spdlog::info("withdrawing names, deleting mappings");
@@ -256,6 +296,7 @@ void Agent::step() {
   if (!stopping_) keep_path(now);
   if (own_address_) handle_pcp(now);
   if (interworking_) handle_gateway(now);
+  if (own_address_) send_pcp(now);
   handle_proxy(now);
   handle_updates(now);
   if (finished(now))
@@ -304,9 +345,12 @@ void Agent::handle_pcp(Time now) {
     else
       updater_->withdraw(service);
   }
+  if (table_changed) save();
+}
+
+void Agent::send_pcp(Time now) {
   for (const auto& datagram : pcp_.take_datagrams())
     if (!socket_.send(datagram)) next_path_check_ = std::min(next_path_check_, now + seconds(1));
-  if (table_changed) save();
   if (pcp_.needs_path() && own_address_) {
     spdlog::warn("{}: no answer, trying {}", address_text(config_.pcp.server), address_text(pcp_.server().address));
     socket_.set_server(pcp_.server());
@@ -334,6 +378,7 @@ void Agent::handle_gateway(Time now) {
     updater_->add(service);
     detector_->watch(lease.id, lease.spec, now);
   }
+  if (changed) save();  // a control point that was told has it, whatever ends us
   for (IgdAnswer& answer : interworking_->take_answers())
     if (gateway_) gateway_->answer(std::move(answer));
   const auto address = interworking_->outside_address();
@@ -341,10 +386,7 @@ void Agent::handle_gateway(Time now) {
                        gateway_state_.updates};
   if (gateway_ && state != gateway_state_) gateway_->publish(state);
   gateway_state_ = state;
-  if (changed) {
-    save();
-    boost::asio::post(io_, [this] { step(); });  // what the detector and PCP have to say of it now
-  }
+  if (changed) boost::asio::post(io_, [this] { step(); });  // what the detector and PCP have to say of it now
 }
 
 void Agent::handle_proxy(Time now) {
@@ -354,7 +396,7 @@ void Agent::handle_proxy(Time now) {
     if (!socket_.send(datagram)) next_path_check_ = std::min(next_path_check_, now + seconds(1));
   // Without a proxy there is nobody to announce anything to.
   for (const auto& [to, datagram] : proxy_.take_downstream())
-    if (config_.proxy_address != net::Ipv4{}) proxy_socket_.send(to, datagram);
+    if (config_.proxy.on()) proxy_socket_.send(to, datagram);
 }
 
 void Agent::handle_updates(Time now) {
@@ -380,13 +422,13 @@ SavedMapping Agent::saved_mapping(MappingId id, const MappingSpec& spec) const {
 
 void Agent::save() {
   State state{config_.ddns.server_text(), updater_->acknowledged(), {}, {}};
-  const bool deleting = stopping_ && config_.pcp.release_on_exit && mode_ == Mode::daemon;
+  const bool deleting = begins_anew_ || (stopping_ && config_.pcp.release_on_exit && mode_ == Mode::daemon);
   for (const auto& [id, each] : watched_)
     if (each.configured && (!deleting || pcp_.has(id))) state.mappings.push_back(saved_mapping(id, each.spec));
   if (interworking_)
     for (const Lease& lease : interworking_->leases())
       state.leases.push_back({saved_mapping(lease.id, lease.spec), lease.known_as, lease.description,
-                              lease.ends == never ? std::nullopt : std::optional(lease.ends)});
+                              lease.ends == never ? std::nullopt : std::optional(lease.ends), lease.spec.remote});
   if (auto saved = save_state(config_.ddns.state, state, wall_offset()); !saved)
     spdlog::error("{}: after a restart everything is registered anew", saved.error());
 }
@@ -402,6 +444,7 @@ bool Agent::finished(Time now) const {
   if (now >= give_up_) return true;
   if (mode_ == Mode::once) return stopping_ || (all_decided() && !updater_->in_flight());
   if (!stopping_) return false;
+  if (begins_anew_) return !pcp_.releasing() && !updater_->in_flight();
   return !config_.pcp.release_on_exit || (!pcp_.releasing() && !updater_->in_flight() && updater_->next_timer() > now);
 }
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/signal_set.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <map>
 #include <memory>
@@ -30,9 +30,14 @@ enum class Mode : uint8_t { daemon, once };
 
 class Agent {
  public:
-  static net::Result<std::unique_ptr<Agent>, std::string> make(const Config& config, Mode mode);
+  // `file` is where the configuration came from: SIGHUP has it read again.
+  static net::Result<std::unique_ptr<Agent>, std::string> make(const Config& config, const std::string& file,
+                                                               Mode mode);
   // Until a signal, or in mode once until every service is registered or has failed. True: all went well.
   bool run();
+  // What run() ended for: the file is another and good, so this process shall begin anew. What the new configuration
+  // keeps was left in place, and the state file tells of it.
+  [[nodiscard]] bool begins_anew() const { return begins_anew_; }
   // In mode once: a line for each service.
   [[nodiscard]] std::string summary() const;
   // Something waits in a call nothing can interrupt: the end of the process must not wait for it.
@@ -47,7 +52,7 @@ class Agent {
     bool configured = false;  // otherwise a UPnP control point's
   };
 
-  Agent(const Config& config, Mode mode);
+  Agent(const Config& config, const std::string& file, Mode mode);
   net::Result<void, std::string> make_method();
   net::Result<void, std::string> make_gateway();
   net::Result<void, std::string> open_proxy();
@@ -59,6 +64,7 @@ class Agent {
   void keep_path(Time now);
   void handle_pcp(Time now);
   void handle_gateway(Time now);
+  void send_pcp(Time now);
   void handle_proxy(Time now);
   void handle_updates(Time now);
   void log(const PcpEvent& event);
@@ -70,14 +76,16 @@ class Agent {
   void arm(Time now);
   void wait_for_signal();
   void begin_stop(Time now);
+  void read_configuration_again(Time now);
   [[nodiscard]] bool finished(Time now) const;
   [[nodiscard]] bool all_decided() const;
 
   Config config_;
+  std::string file_;
   Mode mode_;
   boost::asio::io_context io_{1};
   boost::asio::steady_timer timer_{io_};
-  boost::asio::signal_set signals_{io_};
+  boost::asio::posix::stream_descriptor signals_;
   PcpSocket socket_;
   std::unique_ptr<UpdateMethod> method_;
   PcpClient pcp_;
@@ -88,6 +96,7 @@ class Agent {
   Time next_path_check_ = Time::min();
   Time give_up_ = never;  // stopping, or the end of mode once
   bool stopping_ = false;
+  bool begins_anew_ = false;  // stopping, to be followed by a process with another configuration
   LinkMonitor links_;
   StatusSocket status_socket_;
   PcpProxy proxy_;

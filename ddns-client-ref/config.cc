@@ -191,7 +191,7 @@ Done set_igd_address(Text text, Config& c) {
 Done set_proxy_address(Text text, Config& c) {
   const auto address = net::parse_ipv4(text);
   if (!address) return no("\"" + std::string(text) + "\" is not an IPv4 address of this machine in the home's network");
-  c.proxy_address = *address;
+  c.proxy.address = *address;
   return {};
 }
 
@@ -271,6 +271,8 @@ constexpr std::array settings = {
     Setting{"igd", "name", "", "publish these mappings too, under this name (repeats)", false, true, add_igd_name},
     Setting{"proxy", "address", "", "serve PCP at this address of the home's network, for its hosts; empty: no", false,
             false, set_proxy_address},
+    Setting{"proxy", "relay-unknown", "on", "pass on opcodes and mandatory options that are not known here", false,
+            false, [](Text t, Config& c) { return store(switch_value(t), c.proxy.relay_unknown); }},
 };
 
 struct ServiceSetting {
@@ -383,7 +385,7 @@ class Loader {
       errors_.push_back({line_of("ddns.account"), "ddns.account", "a colon would end it (RFC 7617, 2)"});
     if (config_.pcp.source && net::is_mapped(*config_.pcp.source) != net::is_mapped(config_.pcp.server))
       errors_.push_back({line_of("pcp.source"), "pcp.source", "not of the same address family as pcp.server"});
-    if (config_.services.empty() && !config_.igd.on() && config_.proxy_address == net::Ipv4{})
+    if (config_.services.empty() && !config_.igd.on() && !config_.proxy.on())
       errors_.push_back({line_, "service", "no [service.ID] section: nothing to publish"});
     check_services();
   }

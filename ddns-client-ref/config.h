@@ -57,7 +57,11 @@ struct Config {
     IgdSettings settings;
     [[nodiscard]] bool on() const { return address != net::Ipv4{}; }
   } igd;
-  net::Ipv4 proxy_address;  // zero: no PCP proxy
+  struct Proxy {
+    net::Ipv4 address;  // zero: no PCP proxy
+    bool relay_unknown = true;
+    [[nodiscard]] bool on() const { return address != net::Ipv4{}; }
+  } proxy;
   std::vector<Service> services;
 };
 

@@ -5,6 +5,7 @@
 #include <cctype>
 
 #include "dataplane/net/text.h"
+#include "dns/idn.h"
 
 namespace portolan::ddns {
 namespace {
@@ -64,7 +65,7 @@ Value<net::Ipv6> address_value(std::string_view text) {
 }
 
 Value<std::string> name_value(std::string_view text) {
-  std::string name(text);
+  std::string name = dns::to_ascii(text).value_or("");
   std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   if (name.ends_with('.')) name.pop_back();
   bool good = name.size() <= 253 && name.find('.') != std::string::npos;

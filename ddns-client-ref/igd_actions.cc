@@ -178,27 +178,4 @@ std::map<std::string, std::string> igd_files(unsigned version, const std::string
           {"wancommon.xml", service_description(interface_actions, interface_variables, version)}};
 }
 
-std::string xml_escaped(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
-
 }  // namespace portolan::ddns

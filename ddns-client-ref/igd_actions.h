@@ -45,6 +45,4 @@ struct IgdAnswer {
 inline constexpr const char* igd_description_file = "igd.xml";
 std::map<std::string, std::string> igd_files(unsigned version, const std::string& unique_id);
 
-std::string xml_escaped(std::string_view text);
-
 }  // namespace portolan::ddns

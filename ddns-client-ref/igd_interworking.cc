@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "dataplane/net/text.h"
+#include "ddns-client-ref/igd_values.h"
 
 namespace portolan::ddns {
 namespace {
@@ -13,66 +14,8 @@ namespace {
 using std::chrono::seconds;
 
 constexpr uint32_t lease_max_s = 604800;  // IGD:2; 0 means this much there, and for ever in IGD:1 (§4.1)
-constexpr uint32_t probe_lifetime_s = 120;
-constexpr net::Port discard_port{uint16_t{9}};
 constexpr size_t description_bytes_max = 64;
 constexpr Duration unanswered_for = seconds(60);
-
-enum Error : int {
-  invalid_action = 401,
-  invalid_arguments = 402,
-  action_failed = 501,
-  not_authorized = 606,
-  no_such_index = 713,
-  no_such_entry = 714,
-  wildcard_external_port = 716,
-  conflict = 718,
-  remote_host_must_be_any = 726,
-  no_port_maps = 728,
-  not_found_in_range = 730,
-  is_read_only = 731,
-  wildcard_internal_port = 732,
-  inconsistent = 733,
-};
-struct ErrorText {
-  int number;
-  std::string_view text;
-};
-constexpr ErrorText error_texts[] = {{invalid_action, "Invalid Action"},
-                                     {invalid_arguments, "Invalid Args"},
-                                     {action_failed, "Action Failed"},
-                                     {not_authorized, "Action not authorized"},
-                                     {no_such_index, "SpecifiedArrayIndexInvalid"},
-                                     {no_such_entry, "NoSuchEntryInArray"},
-                                     {wildcard_external_port, "WildCardNotPermittedInExtPort"},
-                                     {conflict, "ConflictInMappingEntry"},
-                                     {remote_host_must_be_any, "RemoteHostOnlySupportsWildcard"},
-                                     {no_port_maps, "NoPortMapsAvailable"},
-                                     {not_found_in_range, "PortMappingNotFound"},
-                                     {is_read_only, "ReadOnly"},
-                                     {wildcard_internal_port, "WildCardNotPermittedInIntPort"},
-                                     {inconsistent, "InconsistentParameters"}};
-
-std::string_view argument(const IgdCall& call, std::string_view name) {
-  const auto found = call.arguments.find(name);
-  return found == call.arguments.end() ? std::string_view{} : found->second;
-}
-
-std::optional<uint32_t> number_of(const IgdCall& call, std::string_view name, uint32_t max) {
-  const auto number = net::parse_number(argument(call, name));
-  if (!number || *number > max) return std::nullopt;
-  return static_cast<uint32_t>(*number);
-}
-
-std::optional<net::Protocol> protocol_of(const IgdCall& call) {
-  const std::string_view text = argument(call, "NewProtocol");
-  if (text == "TCP") return net::Protocol::tcp;
-  if (text == "UDP") return net::Protocol::udp;
-  return std::nullopt;
-}
-
-std::string protocol_text(net::Protocol protocol) { return protocol == net::Protocol::tcp ? "TCP" : "UDP"; }
-std::string port_text(net::Port port) { return std::to_string(uint16_t{port.number}); }
 
 // For pages and logs: no control characters, and cut where a character begins.
 std::string plain_description(std::string_view text) {
@@ -97,31 +40,6 @@ std::string scheme_of(net::Endpoint inside) {
   return found == std::end(usual) ? "" : found->scheme;
 }
 
-std::string lease_left(const Lease& lease, Time now) {
-  if (lease.ends == never) return "0";
-  return std::to_string(std::max<int64_t>(1, std::chrono::duration_cast<seconds>(lease.ends - now).count()));
-}
-
-std::vector<std::pair<std::string, std::string>> value_of(const Lease& lease, Time now) {
-  return {{"NewInternalPort", port_text(lease.spec.inside.port)},
-          {"NewInternalClient", net::to_text(lease.spec.inside.address)},
-          {"NewEnabled", "1"},
-          {"NewPortMappingDescription", lease.description},
-          {"NewLeaseDuration", lease_left(lease, now)}};
-}
-
-std::string listing_of(const Lease& lease, Time now) {
-  const auto element = [](const std::string& name, const std::string& text) {
-    return "<p:" + name + ">" + xml_escaped(text) + "</p:" + name + ">";
-  };
-  return "<p:PortMappingEntry>" + element("NewRemoteHost", "") + element("NewExternalPort", port_text(lease.known_as)) +
-         element("NewProtocol", protocol_text(lease.spec.protocol)) +
-         element("NewInternalPort", port_text(lease.spec.inside.port)) +
-         element("NewInternalClient", net::to_text(lease.spec.inside.address)) + element("NewEnabled", "1") +
-         element("NewDescription", lease.description) + element("NewLeaseTime", lease_left(lease, now)) +
-         "</p:PortMappingEntry>";
-}
-
 }  // namespace
 
 // One label, told apart by what PCP tells mappings apart by.
@@ -130,7 +48,7 @@ Service Lease::service(const std::vector<std::string>& names) const {
   std::string address = net::to_text(spec.inside.address);
   std::ranges::replace(address, '.', '-');
   out.id = std::string("upnp-") + net::to_text(spec.protocol) + "-" + address + "-" + port_text(spec.inside.port);
-  out.names = names;
+  if (!spec.remote) out.names = names;  // a name for all of what one host is let in to would lead nowhere
   out.protocol = spec.protocol;
   out.inside = spec.inside;
   out.scheme = scheme_of(spec.inside);
@@ -162,7 +80,7 @@ const IgdInterworking::Handler IgdInterworking::handlers[] = {
 
 void IgdInterworking::call(const IgdCall& call, Time now) {
   const auto* const handler = std::ranges::find(handlers, std::string_view(call.action), &Handler::action);
-  if (handler == std::end(handlers)) return fail(call.ticket, invalid_action);
+  if (handler == std::end(handlers)) return fail(call.ticket, IgdError::invalid_action);
   (this->*handler->run)(call, now);
 }
 
@@ -173,6 +91,7 @@ struct IgdInterworking::Wanted {
   net::Endpoint inside;
   net::Port external;
   uint32_t lease_s = 0;
+  std::optional<net::Ipv4> remote;
   std::string description;
 };
 
@@ -184,19 +103,21 @@ void IgdInterworking::add(const IgdCall& call, Pending::Kind kind, Time now) {
   const auto external = number_of(call, "NewExternalPort", 65535), internal = number_of(call, "NewInternalPort", 65535);
   const auto lease_s = number_of(call, "NewLeaseDuration", std::numeric_limits<uint32_t>::max());
   const auto host = net::parse_ipv4(argument(call, "NewInternalClient"));
+  const RemoteHost remote = remote_host_of(call);
   const std::string_view enabled = argument(call, "NewEnabled");
   // §4.1: a mapping that is there but does nothing is nothing PCP knows.
-  if (!protocol || !external || !internal || !lease_s || !host || (enabled != "1" && enabled != "true"))
-    return fail(call.ticket, invalid_arguments);
-  if (!argument(call, "NewRemoteHost").empty()) return fail(call.ticket, remote_host_must_be_any);
-  if (*internal == 0) return fail(call.ticket, wildcard_internal_port);
-  if (*external == 0 && kind == Pending::Kind::add) return fail(call.ticket, wildcard_external_port);
-  if (settings_.own_address && *host != call.from) return fail(call.ticket, not_authorized);
-  if (!surroundings_.connected()) return fail(call.ticket, action_failed);  // §5.1
+  if (!protocol || !external || !internal || !lease_s || !host || !remote.valid ||
+      (enabled != "1" && enabled != "true"))
+    return fail(call.ticket, IgdError::invalid_arguments);
+  if (*internal == 0) return fail(call.ticket, IgdError::wildcard_internal_port);
+  if (*external == 0 && kind == Pending::Kind::add) return fail(call.ticket, IgdError::wildcard_external_port);
+  if (settings_.own_address && *host != call.from) return fail(call.ticket, IgdError::not_authorized);
+  if (!surroundings_.connected()) return fail(call.ticket, IgdError::action_failed);  // §5.1
   Wanted wanted{*protocol,
                 {*host, {static_cast<uint16_t>(*internal)}},
                 {static_cast<uint16_t>(*external)},
                 *lease_s,
+                remote.address,
                 plain_description(argument(call, "NewPortMappingDescription"))};
   if (settings_.version >= 2) wanted.lease_s = *lease_s == 0 ? lease_max_s : std::min(*lease_s, lease_max_s);
   if (Entry* entry = find(wanted.protocol, wanted.inside)) return add_again(call, wanted, kind, *entry, now);
@@ -207,14 +128,14 @@ void IgdInterworking::add_new(const IgdCall& call, const Wanted& wanted, Pending
   // What the configuration maps is there already, and stays whatever control points do.
   if (const auto id = surroundings_.configured(wanted.protocol, wanted.inside)) {
     const auto grant = pcp_.grant(*id);
-    if (!grant) return fail(call.ticket, action_failed);
+    if (!grant) return fail(call.ticket, IgdError::action_failed);
     if (kind == Pending::Kind::add_any)
       return answer(call.ticket, {{"NewReservedPort", port_text(grant->outside.port)}});
-    if (!settings_.any_port && grant->outside.port != wanted.external) return fail(call.ticket, conflict);
+    if (!settings_.any_port && grant->outside.port != wanted.external) return fail(call.ticket, IgdError::conflict);
     return answer(call.ticket);
   }
   const bool taken = find(wanted.protocol, wanted.external) != nullptr;
-  if (taken && kind == Pending::Kind::add) return fail(call.ticket, conflict);
+  if (taken && kind == Pending::Kind::add) return fail(call.ticket, IgdError::conflict);
   if (entries_.size() >= settings_.leases_max) return fail(call.ticket, error_of(pcp::Code::no_resources));
   const MappingId id = next_id_++;
   Entry& entry = entries_[id];
@@ -224,6 +145,8 @@ void IgdInterworking::add_new(const IgdCall& call, const Wanted& wanted, Pending
   spec.nonce = surroundings_.nonce();
   spec.protocol = wanted.protocol;
   spec.inside = wanted.inside;
+  spec.remote = wanted.remote;
+  spec.description = wanted.description;
   if (!taken) spec.suggested.port = wanted.external;
   spec.lifetime_s = wanted.lease_s == 0 ? std::numeric_limits<uint32_t>::max() : wanted.lease_s;  // §5.9
   spec.prefer_failure = kind == Pending::Kind::add && !settings_.any_port;                        // §5.6.2
@@ -233,13 +156,15 @@ void IgdInterworking::add_new(const IgdCall& call, const Wanted& wanted, Pending
 
 // The same inside host and port: one PCP mapping, whatever a control point calls it.
 void IgdInterworking::add_again(const IgdCall& call, const Wanted& wanted, Pending::Kind kind, Entry& entry, Time now) {
-  if (entry.pending || entry.releasing) return fail(call.ticket, action_failed);
+  if (entry.pending || entry.releasing) return fail(call.ticket, IgdError::action_failed);
   Lease& lease = entry.lease;
+  // To PCP whom it lets in is a property of the mapping, to UPnP a part of its name.
+  if (lease.spec.remote != wanted.remote) return fail(call.ticket, IgdError::conflict);
   if (kind == Pending::Kind::add && wanted.external != lease.known_as) {
     const auto grant = pcp_.grant(lease.id);
     const bool is_so = grant && grant->outside.port == wanted.external;
     if ((!settings_.any_port && !is_so) || find(wanted.protocol, wanted.external) != nullptr)
-      return fail(call.ticket, conflict);
+      return fail(call.ticket, IgdError::conflict);
     lease.known_as = wanted.external;
   }
   lease.description = wanted.description;
@@ -268,25 +193,30 @@ void IgdInterworking::settle(Entry& entry) {
 // §4.3. Only a lease nobody was told of goes; others live as long as the server lets them.
 void IgdInterworking::refused(MappingId id, const PcpEvent& event) {
   Entry& entry = entries_.at(id);
-  if (entry.pending) fail(std::exchange(entry.pending, std::nullopt)->ticket, error_of(event.code));
+  if (entry.pending) {
+    const bool removes = entry.pending->kind == Pending::Kind::remove;
+    const bool is_not_there = removes && event.code == pcp::Code::cannot_provide_external;
+    fail(std::exchange(entry.pending, std::nullopt)->ticket,
+         is_not_there ? IgdError::no_such_entry : error_of(event.code));
+  }
   if (entry.announced && !entry.releasing) return;
   if (!entry.releasing) pcp_.forget(id);
   entries_.erase(id);
 }
 
-int IgdInterworking::error_of(pcp::Code code) const {
+IgdError IgdInterworking::error_of(pcp::Code code) const {
   using pcp::Code;
   const bool igd_2 = settings_.version >= 2;
   switch (code) {
     case Code::not_authorized:
-      return igd_2 ? not_authorized : conflict;
+      return igd_2 ? IgdError::not_authorized : IgdError::conflict;
     case Code::no_resources:
     case Code::user_ex_quota:
-      return igd_2 ? no_port_maps : action_failed;
+      return igd_2 ? IgdError::no_port_maps : IgdError::action_failed;
     case Code::cannot_provide_external:
-      return conflict;
+      return IgdError::conflict;
     default:
-      return action_failed;
+      return IgdError::action_failed;
   }
 }
 
@@ -295,11 +225,13 @@ int IgdInterworking::error_of(pcp::Code code) const {
 void IgdInterworking::delete_mapping(const IgdCall& call, Time now) {
   const auto protocol = protocol_of(call);
   const auto external = number_of(call, "NewExternalPort", 65535);
-  if (!protocol || !external) return fail(call.ticket, invalid_arguments);
+  const RemoteHost remote = remote_host_of(call);
+  if (!protocol || !external || !remote.valid) return fail(call.ticket, IgdError::invalid_arguments);
   Entry* entry = find(*protocol, net::Port{static_cast<uint16_t>(*external)});
-  if (entry == nullptr || !entry->announced) return fail(call.ticket, no_such_entry);
-  if (!may_change(call, *entry)) return fail(call.ticket, not_authorized);
-  if (entry->pending || entry->releasing) return fail(call.ticket, action_failed);
+  if (entry == nullptr || !entry->announced || entry->lease.spec.remote != remote.address)
+    return fail(call.ticket, IgdError::no_such_entry);
+  if (!may_change(call, *entry)) return fail(call.ticket, IgdError::not_authorized);
+  if (entry->pending || entry->releasing) return fail(call.ticket, IgdError::action_failed);
   const MappingId id = entry->lease.id;
   entry->releasing = true;
   entry->pending = Pending{call.ticket, Pending::Kind::remove, now + answer_within};
@@ -315,8 +247,8 @@ void IgdInterworking::delete_range(const IgdCall& call, Time now) {
   std::vector<MappingId> ids;
   for (const Entry* entry : in_range(call, bad))
     if (may_change(call, *entry)) ids.push_back(entry->lease.id);
-  if (bad) return fail(call.ticket, inconsistent);
-  if (ids.empty()) return fail(call.ticket, not_found_in_range);
+  if (bad) return fail(call.ticket, IgdError::inconsistent);
+  if (ids.empty()) return fail(call.ticket, IgdError::not_found_in_range);
   for (const MappingId id : ids) end(id, now);
   answer(call.ticket);  // without waiting for each, as §5.8 allows
 }
@@ -325,7 +257,7 @@ void IgdInterworking::end(MappingId id, Time now) {
   const Entry entry = std::move(entries_.at(id));
   entries_.erase(id);
   if (entry.announced && !entry.releasing) changes_.push_back({entry.lease, true});
-  if (entry.pending) fail(entry.pending->ticket, action_failed);
+  if (entry.pending) fail(entry.pending->ticket, IgdError::action_failed);
   if (pcp_.grant(id))
     pcp_.release(id, now);
   else
@@ -334,118 +266,8 @@ void IgdInterworking::end(MappingId id, Time now) {
 
 void IgdInterworking::release_all(Time now) {
   while (!entries_.empty()) end(entries_.begin()->first, now);
+  pcp_.release(query_id, now);
   pcp_.release(probe_id, now);  // the next start has another nonce, which the server would refuse
-}
-
-// --- looking at them (§5.7) ---
-
-void IgdInterworking::generic_entry(const IgdCall& call, Time now) {
-  const auto index = number_of(call, "NewPortMappingIndex", 65535);
-  const auto all = leases();
-  if (!index) return fail(call.ticket, invalid_arguments);
-  if (*index >= all.size()) return fail(call.ticket, no_such_index);
-  const Lease& lease = all[*index];
-  std::vector<std::pair<std::string, std::string>> values = {{"NewRemoteHost", ""},
-                                                             {"NewExternalPort", port_text(lease.known_as)},
-                                                             {"NewProtocol", protocol_text(lease.spec.protocol)}};
-  for (auto& value : value_of(lease, now)) values.push_back(std::move(value));
-  answer(call.ticket, std::move(values));
-}
-
-// A port that no lease has is not tried out at the PCP server: the answer would be negative either way, and a port open
-// towards nobody for a minute would be the price.
-void IgdInterworking::specific_entry(const IgdCall& call, Time now) {
-  const auto protocol = protocol_of(call);
-  const auto external = number_of(call, "NewExternalPort", 65535);
-  if (!protocol || !external) return fail(call.ticket, invalid_arguments);
-  const Entry* entry = find(*protocol, net::Port{static_cast<uint16_t>(*external)});
-  if (entry == nullptr || !entry->announced || entry->releasing) return fail(call.ticket, no_such_entry);
-  answer(call.ticket, value_of(entry->lease, now));
-}
-
-std::vector<const IgdInterworking::Entry*> IgdInterworking::in_range(const IgdCall& call, bool& bad) const {
-  std::vector<const Entry*> out;
-  const auto protocol = protocol_of(call);
-  const auto from = number_of(call, "NewStartPort", 65535), to = number_of(call, "NewEndPort", 65535);
-  bad = !protocol || !from || !to || *from > *to;
-  if (bad) return out;
-  for (const auto& [id, entry] : entries_) {
-    const uint16_t port = entry.lease.known_as.number;
-    if (entry.announced && !entry.releasing && entry.lease.spec.protocol == *protocol && port >= *from && port <= *to)
-      out.push_back(&entry);
-  }
-  return out;
-}
-
-void IgdInterworking::list_mappings(const IgdCall& call, Time now) {
-  bool bad = false;
-  auto found = in_range(call, bad);
-  const auto count = number_of(call, "NewNumberOfPorts", 65535);
-  if (bad || !count) return fail(call.ticket, inconsistent);
-  std::erase_if(found, [&](const Entry* entry) { return !may_change(call, *entry); });
-  if (found.empty()) return fail(call.ticket, not_found_in_range);
-  if (*count != 0) found.resize(std::min<size_t>(found.size(), *count));
-  std::string listing =
-      "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<p:PortMappingList "
-      "xmlns:p=\"urn:schemas-upnp-org:gw:WANIPConnection\">";
-  for (const Entry* entry : found) listing += listing_of(entry->lease, now);
-  answer(call.ticket, {{"NewPortListing", listing + "</p:PortMappingList>"}});
-}
-
-// Whatever mapping there is says it; without one, a short one of the discard port (§4.2).
-void IgdInterworking::external_address(const IgdCall& call, Time now) {
-  if (const auto address = outside_address())
-    return answer(call.ticket, {{"NewExternalIPAddress", net::to_text(*address)}});
-  if (!surroundings_.connected() || address_calls_.size() >= settings_.leases_max)
-    return answer(call.ticket, {{"NewExternalIPAddress", ""}});
-  address_calls_.push_back({call.ticket, Pending::Kind::address, now + answer_within});
-  if (pcp_.has(probe_id)) return;
-  MappingSpec spec;
-  spec.nonce = surroundings_.nonce();
-  spec.protocol = net::Protocol::udp;
-  spec.inside = {call.from, discard_port};
-  spec.lifetime_s = probe_lifetime_s;
-  spec.keep = false;
-  pcp_.add(probe_id, spec, now);
-}
-
-std::optional<net::Ipv4> IgdInterworking::outside_address() const {
-  for (const auto& [id, entry] : entries_)
-    if (const auto grant = pcp_.grant(id)) return grant->outside.address;
-  if (const auto grant = pcp_.grant(probe_id)) return grant->outside.address;
-  return surroundings_.known_address();
-}
-
-// --- what every gateway answers ---
-
-void IgdInterworking::connection_type(const IgdCall& call, Time) {
-  answer(call.ticket, {{"NewConnectionType", "IP_Routed"}, {"NewPossibleConnectionTypes", "IP_Routed"}});
-}
-
-void IgdInterworking::status(const IgdCall& call, Time now) {
-  const bool connected = surroundings_.connected();
-  const auto up = connected && connected_since_ ? now - *connected_since_ : Duration{};
-  answer(call.ticket, {{"NewConnectionStatus", connected ? "Connected" : "Disconnected"},
-                       {"NewLastConnectionError", "ERROR_NONE"},
-                       {"NewUptime", std::to_string(std::chrono::duration_cast<seconds>(up).count())}});
-}
-
-void IgdInterworking::nat_status(const IgdCall& call, Time) {
-  answer(call.ticket, {{"NewRSIPAvailable", "0"}, {"NewNATEnabled", "1"}});
-}
-
-void IgdInterworking::request_connection(const IgdCall& call, Time) {
-  surroundings_.connected() ? answer(call.ticket) : fail(call.ticket, action_failed);
-}
-
-void IgdInterworking::read_only(const IgdCall& call, Time) { fail(call.ticket, is_read_only); }
-
-// Rates are not known here; 0 says so better than an invention.
-void IgdInterworking::link_properties(const IgdCall& call, Time) {
-  answer(call.ticket, {{"NewWANAccessType", "Ethernet"},
-                       {"NewLayer1UpstreamMaxBitRate", "0"},
-                       {"NewLayer1DownstreamMaxBitRate", "0"},
-                       {"NewPhysicalLinkStatus", surroundings_.connected() ? "Up" : "Down"}});
 }
 
 // --- PCP and time ---
@@ -453,6 +275,7 @@ void IgdInterworking::link_properties(const IgdCall& call, Time) {
 void IgdInterworking::observe(const PcpEvent& event) {
   using Kind = PcpEvent::Kind;
   if (event.id == probe_id) return observe_probe(event);
+  if (event.id == query_id) return observe_query(event);
   const auto at = entries_.find(event.id);
   if (at == entries_.end()) return;
   Entry& entry = at->second;
@@ -475,15 +298,6 @@ void IgdInterworking::observe(const PcpEvent& event) {
   }
 }
 
-void IgdInterworking::observe_probe(const PcpEvent& event) {
-  using Kind = PcpEvent::Kind;
-  const bool known = event.kind == Kind::granted || event.kind == Kind::renewed || event.kind == Kind::changed;
-  if (!known && event.kind != Kind::refused) return;
-  for (const Pending& each : std::exchange(address_calls_, {}))
-    answer(each.ticket, {{"NewExternalIPAddress", known ? net::to_text(event.grant.outside.address) : ""}});
-  if (!known) pcp_.forget(probe_id);
-}
-
 void IgdInterworking::tick(Time now) {
   if (!surroundings_.connected())
     connected_since_.reset();
@@ -492,7 +306,7 @@ void IgdInterworking::tick(Time now) {
   std::vector<MappingId> over;
   for (auto& [id, entry] : entries_) {
     if (entry.pending && entry.pending->until <= now) {
-      fail(std::exchange(entry.pending, std::nullopt)->ticket, action_failed);  // §5.1
+      fail(std::exchange(entry.pending, std::nullopt)->ticket, IgdError::action_failed);  // §5.1
       // The server may have it nevertheless. It is kept a while: the next attempt needs its nonce.
       if (!entry.announced) entry.lease.ends = std::min(entry.lease.ends, now + unanswered_for);
       if (entry.releasing) over.push_back(id);
@@ -505,6 +319,12 @@ void IgdInterworking::tick(Time now) {
   for (const Pending& each : address_calls_)
     if (late(each)) answer(each.ticket, {{"NewExternalIPAddress", ""}});
   if (std::erase_if(address_calls_, late) > 0 && address_calls_.empty() && !pcp_.grant(probe_id)) pcp_.forget(probe_id);
+  if (query_ && query_->until <= now) {
+    fail(std::exchange(query_, std::nullopt)->ticket, IgdError::action_failed);  // §5.1
+    pcp_.release(query_id, now);
+  } else if (!query_ && pcp_.grant(query_id)) {
+    pcp_.release(query_id, now);
+  }
 }
 
 Time IgdInterworking::next_timer() const {
@@ -514,6 +334,7 @@ Time IgdInterworking::next_timer() const {
     if (entry.pending) next = std::min(next, entry.pending->until);
   }
   for (const Pending& each : address_calls_) next = std::min(next, each.until);
+  if (query_) next = std::min(next, query_->until);
   return next;
 }
 
@@ -554,9 +375,8 @@ void IgdInterworking::answer(uint64_t ticket, std::vector<std::pair<std::string,
   answers_.push_back({ticket, 0, {}, std::move(values)});
 }
 
-void IgdInterworking::fail(uint64_t ticket, int error) {
-  const auto* const row = std::ranges::find(error_texts, error, &ErrorText::number);
-  answers_.push_back({ticket, error, std::string(row->text), {}});
+void IgdInterworking::fail(uint64_t ticket, IgdError error) {
+  answers_.push_back({ticket, static_cast<int>(error), std::string(to_text(error)), {}});
 }
 
 std::vector<IgdAnswer> IgdInterworking::take_answers() { return std::exchange(answers_, {}); }

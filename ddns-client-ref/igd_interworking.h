@@ -11,6 +11,7 @@
 
 #include "ddns-client-ref/boot_time.h"
 #include "ddns-client-ref/igd_actions.h"
+#include "ddns-client-ref/igd_values.h"
 #include "ddns-client-ref/pcp_client.h"
 #include "ddns-client-ref/registration.h"
 
@@ -47,7 +48,7 @@ struct IgdSurroundings {
 class IgdInterworking {
  public:
   static constexpr MappingId first_id = 0x10000;  // above those of configured services
-  static constexpr MappingId probe_id = first_id - 1;
+  static constexpr MappingId probe_id = first_id - 1, query_id = first_id - 2;
   static constexpr Duration answer_within = std::chrono::seconds(4);  // control points give up after about 5 s
 
   IgdInterworking(IgdSettings settings, IgdSurroundings surroundings, PcpClient& pcp);
@@ -73,7 +74,7 @@ class IgdInterworking {
  private:
   struct Pending {  // a call whose answer the PCP server has
     uint64_t ticket = 0;
-    enum class Kind : uint8_t { add, add_any, remove, address } kind{};
+    enum class Kind : uint8_t { add, add_any, remove, address, query } kind{};
     Time until;
   };
   struct Entry {
@@ -115,11 +116,13 @@ class IgdInterworking {
   void end(MappingId id, Time now);
   void settle(Entry& entry);
   void refused(MappingId id, const PcpEvent& event);
+  void query(const IgdCall& call, net::Protocol protocol, net::Port port, Time now);
   void observe_probe(const PcpEvent& event);
+  void observe_query(const PcpEvent& event);
 
   void answer(uint64_t ticket, std::vector<std::pair<std::string, std::string>> values = {});
-  void fail(uint64_t ticket, int error);
-  [[nodiscard]] int error_of(pcp::Code code) const;
+  void fail(uint64_t ticket, IgdError error);
+  [[nodiscard]] IgdError error_of(pcp::Code code) const;
 
   IgdSettings settings_;
   IgdSurroundings surroundings_;
@@ -127,6 +130,7 @@ class IgdInterworking {
   std::map<MappingId, Entry> entries_;
   MappingId next_id_ = first_id;
   std::vector<Pending> address_calls_;
+  std::optional<Pending> query_;  // of a port that no lease has
   std::optional<Time> connected_since_;
   std::vector<IgdAnswer> answers_;
   std::vector<Change> changes_;

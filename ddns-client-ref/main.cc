@@ -1,11 +1,14 @@
 // portolan-ddns: maps services by PCP and keeps their names at a DDNS server pointing there (RFC 7393).
 #include <boost/program_options.hpp>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <iostream>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include "dataplane/net/text.h"
 #include "ddns-client-ref/agent.h"
@@ -42,13 +45,21 @@ int print_status(const Config& config) {
   return 0;
 }
 
-int run(const Config& config, Mode mode) {
+// Only returns if it fails. The lock of the state file ends with this program and is taken again by the next.
+int begin_anew(char** argv) {
+  ::close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);  // sockets are to be opened, not found open
+  ::execv("/proc/self/exe", argv);
+  std::cerr << "portolan-ddns: cannot begin anew: " << std::strerror(errno) << "; start it again\n";
+  return 1;
+}
+
+int run(const Config& config, const std::string& file, Mode mode, char** argv) {
   const auto lock = StateLock::take(config.ddns.state);
   if (!lock) {
     std::cerr << "portolan-ddns: " << lock.error() << "\n";
     return 1;
   }
-  auto agent = Agent::make(config, mode);
+  auto agent = Agent::make(config, file, mode);
   if (!agent) {
     std::cerr << agent.error() << "\n";
     return 1;
@@ -58,11 +69,12 @@ int run(const Config& config, Mode mode) {
   const bool good = (*agent)->run();
   if (mode == Mode::once) std::cout << (*agent)->summary() << std::flush;
   spdlog::shutdown();
+  if ((*agent)->begins_anew()) return begin_anew(argv);
   if ((*agent)->blocked()) std::_Exit(good ? 0 : 1);  // a dead resolver must not delay the end
   return good ? 0 : 1;
 }
 
-int main_with(const po::variables_map& args, const po::options_description& options) {
+int main_with(const po::variables_map& args, const po::options_description& options, char** argv) {
   if (args.count("help") != 0) {
     std::cout << "portolan-ddns -c FILE [--check | --once | --print-state | --status]\n" << options;
     return 0;
@@ -75,7 +87,8 @@ int main_with(const po::variables_map& args, const po::options_description& opti
     std::cerr << "portolan-ddns: no configuration: -c FILE; --print-defaults shows one, --help the options\n";
     return 1;
   }
-  const auto config = load_config(args["config"].as<std::string>());
+  const std::string file = args["config"].as<std::string>();
+  const auto config = load_config(file);
   if (!config) {
     for (const std::string& error : config.error()) std::cerr << error << "\n";
     return 1;
@@ -83,7 +96,7 @@ int main_with(const po::variables_map& args, const po::options_description& opti
   if (args.count("check") != 0) return 0;
   if (args.count("print-state") != 0) return print_state(*config);
   if (args.count("status") != 0) return print_status(*config);
-  return run(*config, args.count("once") != 0 ? Mode::once : Mode::daemon);
+  return run(*config, file, args.count("once") != 0 ? Mode::once : Mode::daemon, argv);
 }
 
 }  // namespace
@@ -105,7 +118,7 @@ int main(int argc, char** argv) {
     po::notify(args);
     spdlog::set_default_logger(spdlog::stderr_logger_st("portolan-ddns"));
     spdlog::set_level(args.count("verbose") != 0 ? spdlog::level::debug : spdlog::level::info);
-    return portolan::ddns::main_with(args, options);
+    return portolan::ddns::main_with(args, options, argv);
   } catch (const po::error& error) {
     std::cerr << "portolan-ddns: " << error.what() << " (--help)\n";
   } catch (const std::exception& error) {

@@ -10,11 +10,12 @@ namespace {
 
 using std::chrono::seconds;
 
-constexpr Duration retransmit_first = seconds(3);     // IRT, §8.1.1
-constexpr Duration retransmit_max = seconds(1024);    // MRT
-constexpr Duration renewal_gap_min = seconds(4);      // §11.2.1
-constexpr uint32_t lifetime_max_s = 24 * 3600;        // §15: a sane limit on what a server says, errors too
-constexpr Duration restore_spread = seconds(5);       // §14.1.3
+constexpr Duration retransmit_first = seconds(3);   // IRT, §8.1.1
+constexpr Duration retransmit_max = seconds(1024);  // MRT
+constexpr Duration renewal_gap_min = seconds(4);    // §11.2.1
+constexpr uint32_t lifetime_max_s = 24 * 3600;      // §15: a sane limit on what a server says, errors too
+constexpr Duration restore_spread = seconds(5);     // §14.1.3
+constexpr uint8_t one_host_bits = 128;
 constexpr Duration version_wait_max = seconds(1800);  // §9
 constexpr unsigned attempts_max = 4;                  // RFC 7488 §3(3): MRC
 constexpr Duration addresses_retry = seconds(900);    // RFC 7488 §3(5)
@@ -129,7 +130,10 @@ pcp::MapRequest PcpClient::request_of(const Mapping& mapping) const {
   request.suggested_address = net::mapped(suggested.address);
   if (const net::Ipv6 inside = net::mapped(spec.inside.address); inside != client_address_)
     request.third_party = inside;
-  request.prefer_failure = spec.prefer_failure && !mapping.grant && mapping.phase != Phase::releasing;
+  if (mapping.phase == Phase::releasing) return request;  // a deletion has no other options (§13.2, §13.3)
+  request.prefer_failure = spec.prefer_failure && !mapping.grant;
+  if (spec.remote) request.filters = {{0, one_host_bits, {}, net::mapped(*spec.remote)}};
+  if (!spec.description.empty()) request.description = spec.description;
   return request;
 }
 

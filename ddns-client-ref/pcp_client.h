@@ -34,8 +34,10 @@ struct MappingSpec {
   net::Endpoint inside;
   net::Endpoint suggested;  // outside; zero: any
   uint32_t lifetime_s = 3600;
-  bool keep = true;             // false: asked for once and left to expire, a probe
-  bool prefer_failure = false;  // the first time the suggested endpoint or none (§13.2)
+  bool keep = true;                   // false: asked for once and left to expire, a probe
+  bool prefer_failure = false;        // the first time the suggested endpoint or none (§13.2)
+  std::optional<net::Ipv4> remote{};  // the only host that is let in (§13.3); none: everybody
+  std::string description{};          // for whoever looks at the server's table (RFC 7220); empty: none
 };
 
 struct Grant {

@@ -18,9 +18,12 @@ constexpr unsigned announcements = 10;                       // RFC 6887 §14.1.
 constexpr Duration announce_gap_first = std::chrono::milliseconds(250);
 const PcpPeer all_hosts{net::mapped(net::Ipv4{uint32_t{0xe0000001}}), uint16_t{pcp::client_port.number}};
 
-size_t body_end(pcp::Opcode opcode) { return opcode == pcp::Opcode::peer ? pcp::peer_bytes : pcp::map_bytes; }
+constexpr size_t third_party_bytes = sizeof(pcp::OptionHeader) + sizeof(net::Ipv6);
 
-bool is_relayed(pcp::Opcode opcode) { return opcode == pcp::Opcode::map || opcode == pcp::Opcode::peer; }
+bool is_mapping(pcp::Opcode opcode) { return opcode == pcp::Opcode::map || opcode == pcp::Opcode::peer; }
+
+// Where options begin; of an opcode not known here nobody can tell.
+size_t body_end(pcp::Opcode opcode) { return opcode == pcp::Opcode::peer ? pcp::peer_bytes : pcp::map_bytes; }
 
 // Where an option stands in a message, with its padding.
 struct Place {
@@ -29,29 +32,46 @@ struct Place {
 struct Options {
   bool well_formed = true;
   std::optional<Place> third_party;
+  bool unknown = false;  // one of those that must be processed is none of ours
 };
+
+// RFC 6887 §13, RFC 7652, RFC 7843: what is not translated where no NAT stands, but has a meaning that is known.
+bool is_known(uint8_t code) {
+  return (code >= static_cast<uint8_t>(pcp::OptionCode::third_party) &&
+          code <= static_cast<uint8_t>(pcp::OptionCode::third_party_id)) ||
+         (code & pcp::option_optional_bit) != 0;
+}
+
 Options look_through(std::span<const uint8_t> message, size_t begin) {
   Options out;
   while (begin < message.size()) {
     pcp::OptionHeader header{};
-    if (message.size() - begin < sizeof header) return {false, {}};
+    if (message.size() - begin < sizeof header) return {false, {}, false};
     std::memcpy(&header, message.data() + begin, sizeof header);
     const size_t bytes = sizeof header + pcp::padded(uint16_t{header.bytes});
-    if (bytes > message.size() - begin) return {false, {}};
+    if (bytes > message.size() - begin) return {false, {}, false};
     if (header.code == static_cast<uint8_t>(pcp::OptionCode::third_party)) out.third_party = Place{begin, bytes};
+    out.unknown |= !is_known(header.code);
     begin += bytes;
   }
   return out;
 }
 
+std::vector<uint8_t> options_of(std::span<const uint8_t> message, pcp::Opcode opcode) {
+  const auto options = message.subspan(std::min(message.size(), body_end(opcode)));
+  return {options.begin(), options.end()};
+}
+
 // What a response repeats of its request (RFC 6887 §11.4, §12.4), and for whom.
 std::string key_of(std::span<const uint8_t> message, pcp::Opcode opcode, const net::Ipv6& host) {
-  pcp::MapBody map{};
-  std::memcpy(&map, message.data() + sizeof(pcp::RequestHeader), sizeof map);
   std::string key(1, static_cast<char>(opcode));
-  key.append(map.nonce.begin(), map.nonce.end());
-  key += static_cast<char>(map.protocol);
-  key.append(reinterpret_cast<const char*>(&map.internal_port), sizeof map.internal_port);
+  if (is_mapping(opcode)) {
+    pcp::MapBody map{};
+    std::memcpy(&map, message.data() + sizeof(pcp::RequestHeader), sizeof map);
+    key.append(map.nonce.begin(), map.nonce.end());
+    key += static_cast<char>(map.protocol);
+    key.append(reinterpret_cast<const char*>(&map.internal_port), sizeof map.internal_port);
+  }
   if (opcode == pcp::Opcode::peer)
     key.append(reinterpret_cast<const char*>(message.data()) + pcp::map_bytes, pcp::peer_bytes - pcp::map_bytes);
   key.append(host.bytes.begin(), host.bytes.end());
@@ -59,6 +79,16 @@ std::string key_of(std::span<const uint8_t> message, pcp::Opcode opcode, const n
 }
 
 }  // namespace
+
+void PcpProxy::move_to(const std::optional<net::Ipv6>& own_address) {
+  if (own_address == own_address_) return;
+  own_address_ = own_address;
+  forget_answers();  // to a server they were another client's
+}
+
+void PcpProxy::forget_answers() {
+  for (auto& [key, mapping] : mappings_) mapping.answer.clear();
+}
 
 uint32_t PcpProxy::epoch_s(Time now) const {
   return static_cast<uint32_t>(std::chrono::duration_cast<seconds>(now - epoch_began_).count());
@@ -76,7 +106,7 @@ void PcpProxy::from_host(std::span<const uint8_t> bytes, const PcpPeer& host, Ti
   // Answered here (§3.5): it asks how the proxy's own state is.
   if (request->opcode == pcp::Opcode::announce)
     return downstream_.push_back({host, pcp::build_announce_response(epoch_s(now))});
-  relay(*request, bytes, host, now);
+  if (!answer_from_table(*request, bytes, host, now)) relay(*request, bytes, host, now);
 }
 
 // THIRD_PARTY is how the proxy speaks for its hosts; hosts do not speak for each other through it.
@@ -84,14 +114,31 @@ std::optional<pcp::Code> PcpProxy::judge(const pcp::Request& request, std::span<
                                          const PcpPeer& host) const {
   if (request.client != host.address) return pcp::Code::address_mismatch;
   if (request.opcode == pcp::Opcode::announce) return std::nullopt;
-  if (!is_relayed(request.opcode)) return pcp::Code::unsupp_opcode;
-  const Options options = look_through(bytes, body_end(request.opcode));
+  if (!is_mapping(request.opcode) && !relay_unknown_) return pcp::Code::unsupp_opcode;
+  const Options options = is_mapping(request.opcode) ? look_through(bytes, body_end(request.opcode)) : Options{};
   if (!options.well_formed) return pcp::Code::malformed_option;
-  if (options.third_party) return pcp::Code::unsupp_option;
-  if (bytes.size() + sizeof(pcp::OptionHeader) + sizeof(net::Ipv6) > pcp::message_bytes_max)
-    return pcp::Code::malformed_request;
+  if (options.third_party || (options.unknown && !relay_unknown_)) return pcp::Code::unsupp_option;
+  if (bytes.size() + third_party_bytes > pcp::message_bytes_max) return pcp::Code::malformed_request;
   if (!own_address_) return pcp::Code::network_failure;
   return std::nullopt;
+}
+
+// Only what was asked with the same options: another filter, say, is the server's to judge.
+bool PcpProxy::answer_from_table(const pcp::Request& request, std::span<const uint8_t> bytes, const PcpPeer& host,
+                                 Time now) {
+  if (!is_mapping(request.opcode) || request.lifetime_s == 0) return false;
+  const auto known = mappings_.find(key_of(bytes, request.opcode, host.address));
+  if (known == mappings_.end()) return false;
+  const Mapping& mapping = known->second;
+  const Duration left = mapping.expires - now;
+  if (mapping.answer.empty() || mapping.options != options_of(bytes, request.opcode) ||
+      left * 4 < seconds(request.lifetime_s) * 3)
+    return false;
+  pcp::Message answer = mapping.answer;
+  const net::be32 left_s(static_cast<uint32_t>(std::chrono::duration_cast<seconds>(left).count()));
+  std::memcpy(answer.data() + offsetof(pcp::ResponseHeader, lifetime_s), &left_s, sizeof left_s);
+  pass_down(host, std::move(answer), now);
+  return true;
 }
 
 void PcpProxy::relay(const pcp::Request& request, std::span<const uint8_t> bytes, const PcpPeer& host, Time now) {
@@ -101,9 +148,10 @@ void PcpProxy::relay(const pcp::Request& request, std::span<const uint8_t> bytes
                                      net::be16(static_cast<uint16_t>(sizeof(net::Ipv6)))});
   pcp::append(out, host.address);
   const std::string key = key_of(out, request.opcode, host.address);
+  if (request.lifetime_s == 0) mappings_.erase(key);
   std::erase_if(pending_, [&](const Pending& each) { return each.key == key || each.until <= now; });
   if (pending_.size() == pending_max) pending_.erase(pending_.begin());  // its host asks again
-  pending_.push_back({key, host, now + answer_within});
+  pending_.push_back({key, host, now + answer_within, options_of(bytes, request.opcode)});
   upstream_.push_back(std::move(out));
 }
 
@@ -123,14 +171,14 @@ bool PcpProxy::take_token(Time now) {
 
 void PcpProxy::from_server(std::span<const uint8_t> bytes, Time now) {
   const auto response = pcp::parse_response(bytes);
+  if (!response && response.error() == pcp::Ignored::unknown_opcode) return from_server_unknown(bytes, now);
   if (!response || response->code == pcp::Code::unsupp_version) return;
   if (response->opcode == pcp::Opcode::announce) {
     if (response->code == pcp::Code::success) check_epoch(response->epoch_s, now);
     return;
   }
-  if (!is_relayed(response->opcode) || bytes.size() < body_end(response->opcode)) return;
   const Options options = look_through(bytes, body_end(response->opcode));
-  if (!options.well_formed || !options.third_party || options.third_party->bytes != 20) return;
+  if (!options.well_formed || !options.third_party || options.third_party->bytes != third_party_bytes) return;
   net::Ipv6 host{};
   std::memcpy(&host, bytes.data() + options.third_party->at + sizeof(pcp::OptionHeader), sizeof host);
   const std::string key = key_of(bytes, response->opcode, host);
@@ -138,25 +186,54 @@ void PcpProxy::from_server(std::span<const uint8_t> bytes, Time now) {
   const auto known = mappings_.find(key);
   if (asked == pending_.end() && known == mappings_.end()) return;  // our own client's, or nobody's
   check_epoch(response->epoch_s, now);
-  // An answer goes where the question came from, an update of a mapping where RFC 6887 §14.2 sends it.
-  const PcpPeer to = asked != pending_.end() ? asked->host : PcpPeer{host, uint16_t{pcp::client_port.number}};
-  if (asked != pending_.end()) pending_.erase(asked);
-  if (response->code == pcp::Code::success && response->lifetime_s == 0)
-    mappings_.erase(key);
-  else if (response->code == pcp::Code::success && (mappings_.contains(key) || mappings_.size() < mappings_max))
-    mappings_[key] = {host, now + seconds(response->lifetime_s)};
   pcp::Message out(bytes.begin(), bytes.end());
   const auto option = out.begin() + static_cast<std::ptrdiff_t>(options.third_party->at);
   out.erase(option, option + static_cast<std::ptrdiff_t>(options.third_party->bytes));
-  const net::be32 epoch(epoch_s(now));  // the proxy's own (§3)
-  std::memcpy(out.data() + offsetof(pcp::ResponseHeader, epoch_s), &epoch, sizeof epoch);
-  downstream_.push_back({to, std::move(out)});
+  if (response->code == pcp::Code::success && response->lifetime_s == 0) {
+    mappings_.erase(key);
+  } else if (response->code == pcp::Code::success && (known != mappings_.end() || mappings_.size() < mappings_max)) {
+    Mapping& mapping = mappings_[key];
+    mapping.host = host;
+    mapping.expires = now + seconds(response->lifetime_s);
+    mapping.answer = out;
+    if (asked != pending_.end()) mapping.options = asked->options;
+  }
+  // An answer goes where the question came from, an update of a mapping where RFC 6887 §14.2 sends it.
+  const PcpPeer to = asked != pending_.end() ? asked->host : PcpPeer{host, uint16_t{pcp::client_port.number}};
+  if (asked != pending_.end()) pending_.erase(asked);
+  pass_down(to, std::move(out), now);
+}
+
+// Of an opcode not known here only the ends are: the header, and THIRD_PARTY where the server left it, at the end.
+void PcpProxy::from_server_unknown(std::span<const uint8_t> bytes, Time now) {
+  const auto opcode = static_cast<pcp::Opcode>(bytes[1] & ~pcp::response_bit);
+  if (bytes.size() < sizeof(pcp::ResponseHeader) + third_party_bytes) return;
+  const auto tail = bytes.last(third_party_bytes);
+  const Options options = look_through(tail, 0);
+  if (!options.third_party || options.third_party->bytes != third_party_bytes) return;
+  net::Ipv6 host{};
+  std::memcpy(&host, tail.data() + sizeof(pcp::OptionHeader), sizeof host);
+  const auto asked = std::ranges::find(pending_, key_of(bytes, opcode, host), &Pending::key);
+  if (asked == pending_.end()) return;
+  const PcpPeer to = asked->host;
+  pending_.erase(asked);
+  pcp::ResponseHeader header{};
+  std::memcpy(&header, bytes.data(), sizeof header);
+  check_epoch(header.epoch_s, now);
+  const auto body = bytes.first(bytes.size() - third_party_bytes);
+  pass_down(to, {body.begin(), body.end()}, now);
+}
+
+void PcpProxy::pass_down(const PcpPeer& to, pcp::Message answer, Time now) {
+  pcp::set_epoch(answer, epoch_s(now));  // the proxy's own (§3)
+  downstream_.push_back({to, std::move(answer)});
 }
 
 // The server lost its state: hosts are told to repair it (§3, way 2), by a new epoch and by announcements.
 void PcpProxy::check_epoch(uint32_t server_epoch_s, Time now) {
   const auto client_s = static_cast<uint32_t>(std::chrono::duration_cast<seconds>(now.time_since_epoch()).count());
   if (server_epoch_.valid(client_s, server_epoch_s)) return;
+  forget_answers();
   epoch_began_ = now;
   announcements_left_ = announcements;
   announce_gap_ = announce_gap_first;

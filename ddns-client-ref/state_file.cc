@@ -110,13 +110,18 @@ json lease_json(const SavedLease& lease, WallOffset offset) {
   out["known_as"] = uint16_t{lease.known_as.number};
   out["description"] = lease.description;
   if (lease.ends) out["ends"] = unix_time(*lease.ends, offset);
+  if (lease.remote) out["remote"] = net::to_text(*lease.remote);
   return out;
 }
 
 SavedLease lease_from(const json& in, WallOffset offset) {
   SavedLease out{mapping_from(in, offset), net::Port{in.at("known_as").get<uint16_t>()},
-                 in.at("description").get<std::string>(), std::nullopt};
+                 in.at("description").get<std::string>(), std::nullopt, std::nullopt};
   if (in.contains("ends")) out.ends = boot_time(in.at("ends").get<int64_t>(), offset);
+  if (in.contains("remote")) {
+    out.remote = net::parse_ipv4(in.at("remote").get<std::string>());
+    if (!out.remote) throw Malformed("remote is not an IPv4 address");
+  }
   return out;
 }
 

@@ -29,7 +29,8 @@ struct SavedLease {
   SavedMapping mapping;
   net::Port known_as;
   std::string description;
-  std::optional<Time> ends;  // empty: when it is deleted
+  std::optional<Time> ends;           // empty: when it is deleted
+  std::optional<net::Ipv4> remote{};  // the only host that is let in; empty: everybody
 };
 
 struct State {

@@ -13,6 +13,7 @@
 #include "ddns-server/limits.h"
 #include "ddns-server/registry.h"
 #include "ddns-server/uri.h"
+#include "dns/idn.h"
 
 namespace portolan::ddnsd {
 namespace {
@@ -127,10 +128,16 @@ int add_name(const Config& config, Registry& registry, const Words& words, const
 
 int no_name(const AdminIo& io, const std::string& name) { return refuse(io, name + " is not registered"); }
 
+// What people call it, where that is not how DNS writes it.
+std::string also_read(const std::string& fqdn) {
+  const std::string unicode = dns::to_unicode(fqdn);
+  return unicode == fqdn ? "" : " " + unicode;
+}
+
 int list_names(const Config&, Registry& registry, const Words&, const AdminIo& io) {
   for (const auto& each : registry.names())
     io.out << each.fqdn << ' ' << each.account << (each.mode.empty() ? "" : " " + each.mode)
-           << (each.suspended ? " suspended" : "") << '\n';
+           << (each.suspended ? " suspended" : "") << also_read(each.fqdn) << '\n';
   for (const auto& each : registry.follows())
     io.out << each.fqdn << " follows " << each.subscriber << ' ' << net::to_text(each.protocol) << ' '
            << (each.inside_port == 0 ? "all" : std::to_string(each.inside_port) + " as " + each.id) << '\n';

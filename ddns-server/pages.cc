@@ -4,7 +4,9 @@
 #include <sodium.h>
 #include <string>
 
+#include "dataplane/net/markup.h"
 #include "dataplane/net/text.h"
+#include "dns/idn.h"
 
 namespace portolan::ddnsd {
 namespace {
@@ -47,9 +49,10 @@ Reply page(unsigned status, std::string_view title, std::string_view content) {
   Reply reply;
   reply.status = status;
   reply.content_type = "text/html; charset=utf-8";
-  reply.body = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>" + html_escaped(title) +
+  reply.body = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>" +
+               net::escaped_markup(title) +
                "</title>\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<style>" +
-               std::string(style) + "</style>\n</head>\n<body>\n<main>\n<h1>" + html_escaped(title) + "</h1>\n" +
+               std::string(style) + "</style>\n</head>\n<body>\n<main>\n<h1>" + net::escaped_markup(title) + "</h1>\n" +
                std::string(content) + "</main>\n</body>\n</html>\n";
   reply.headers = {{"Cache-Control", "no-store"},
                    {"Content-Security-Policy", security_policy()},
@@ -60,8 +63,8 @@ Reply page(unsigned status, std::string_view title, std::string_view content) {
 
 // <bdi>: a title in another writing direction cannot rearrange what stands around it.
 std::string item(const Service& service) {
-  const std::string title = "<b><bdi>" + html_escaped(title_of(service)) + "</bdi></b>";
-  const std::string uri = html_escaped(uri_of(service));
+  const std::string title = "<b><bdi>" + net::escaped_markup(title_of(service)) + "</bdi></b>";
+  const std::string uri = net::escaped_markup(uri_of(service));
   if (uri.empty())
     return "<li><div>" + title + "<span>" + net::to_text(service.outside) + " (" + net::to_text(service.protocol) +
            ")</span></div></li>\n";
@@ -92,28 +95,28 @@ Reply portal_page(std::string_view fqdn, const std::vector<Service>& services) {
                             : "<p>" + std::to_string(services.size()) + " services can be reached here.</p>\n";
   content += "<ul>\n";
   for (const Service& each : services) content += item(each);
-  content += "</ul>\n<p>Addresses and ports change. Keep <code>" + html_escaped(fqdn) +
+  content += "</ul>\n<p>Addresses and ports change. Keep <code>" + net::escaped_markup(dns::to_unicode(fqdn)) +
              "</code> as your bookmark: this page always has the current ones.</p>\n";
-  return page(200, fqdn, content);
+  return page(200, dns::to_unicode(fqdn), content);
 }
 
 Reply nothing_here_page(std::string_view fqdn, std::string_view hostname) {
-  return page(404, fqdn,
+  return page(404, dns::to_unicode(fqdn),
               "<p>Nothing can be reached under this name right now: its services are switched off, or their port "
               "mappings have ended.</p>\n<p><b>Visiting?</b> Try again in a minute.</p>\n"
               "<p><b>Is it yours?</b> Start your DDNS client (portolan-ddns, ddclient, inadyn …) with <code>" +
-                  html_escaped(hostname) +
+                  net::escaped_markup(hostname) +
                   "</code> as its server; the service appears here with its first update.</p>\n");
 }
 
 Reply unknown_name_page(std::string_view name) {
   return page(
       404, "No such name here",
-      "<p><code>" + html_escaped(name) +
+      "<p><code>" + net::escaped_markup(dns::to_unicode(name)) +
           "</code> leads to this server, but is not registered with it.</p>\n<p><b>Visiting?</b> Check the "
           "spelling.</p>\n<p><b>Is it yours?</b> Ask the operator to register it:<br><code>portolan-ddnsd -c FILE "
           "name add " +
-          html_escaped(name) + " ACCOUNT</code></p>\n");
+          net::escaped_markup(dns::to_unicode(name)) + " ACCOUNT</code></p>\n");
 }
 
 Reply welcome_page(std::string_view hostname) {
@@ -124,7 +127,7 @@ Reply welcome_page(std::string_view hostname) {
 }
 
 Reply bad_request_page(std::string_view what) {
-  return page(400, "Bad request", "<p>" + html_escaped(what) + "</p>\n");
+  return page(400, "Bad request", "<p>" + net::escaped_markup(what) + "</p>\n");
 }
 
 Reply plain(unsigned status, std::string_view text) {

@@ -283,28 +283,29 @@ std::vector<Registry::Name> Registry::names() {
   return out;
 }
 
+// Asked for every redirect, so it is one look into the file: a name's row for each of its services, or one without any.
+// Hidden: whose port others may still believe to be somebody else's. A plus keeps SQLite from going by time, which
+// would be through all that rests.
 std::optional<Registry::Entry> Registry::find(std::string_view fqdn, int64_t now_s) {
-  auto name = database_.query(
-      "SELECT n.account, n.mode, n.suspended OR a.suspended FROM names n JOIN accounts a ON a.name = n.account "
-      "WHERE n.fqdn = ?",
-      fqdn);
-  if (!name.step()) return std::nullopt;
-  Entry out{name.text(0), std::nullopt, {}, {}, name.text(1), name.number(2) != 0};
-  if (out.suspended) return out;
-  // Hidden: whose port others may still believe to be somebody else's. A plus keeps SQLite from going by time, which
-  // would be through all that rests.
-  for (auto row = database_.query(
-           "SELECT " + std::string(service_columns) +
-               " FROM services s WHERE fqdn = ?1 AND +expires_at > ?2 AND NOT EXISTS("
-               "SELECT 1 FROM released r WHERE r.protocol = s.protocol AND r.address = s.address AND r.port = s.port "
-               "AND r.account <> ?3 AND +r.until > ?2) ORDER BY id",
-           fqdn, now_s, out.account);
-       row.step();) {
+  static const std::string sql =
+      "SELECT " + std::string(service_columns) +
+      ", n.account, n.mode, n.suspended OR a.suspended FROM names n JOIN accounts a ON a.name = n.account "
+      "LEFT JOIN services s ON s.fqdn = n.fqdn AND +s.expires_at > ?2 AND NOT EXISTS("
+      "SELECT 1 FROM released r WHERE r.protocol = s.protocol AND r.address = s.address AND r.port = s.port "
+      "AND r.account <> n.account AND +r.until > ?2) WHERE n.fqdn = ?1 ORDER BY s.id";
+  std::optional<Entry> out;
+  for (auto row = database_.query(sql, fqdn, now_s); row.step();) {
+    if (!out) {
+      out = Entry{row.text(service_column_count),           std::nullopt, {}, {}, row.text(service_column_count + 1),
+                  row.number(service_column_count + 2) != 0};
+      if (out->suspended) return out;
+    }
     Service service = read_service(row);
+    if (service.id.empty()) continue;  // the row of a name without services
     if (service.id == address_only_id)
-      out.address = service.outside.address;
+      out->address = service.outside.address;
     else
-      (service.outside.port.number == 0 ? out.away : out.services).push_back(std::move(service));
+      (service.outside.port.number == 0 ? out->away : out->services).push_back(std::move(service));
   }
   return out;
 }

@@ -4,7 +4,6 @@
 // One object per thread; the SQLite file is what they share. Every call may throw StoreError.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -136,16 +135,10 @@ class Registry {
   size_t follow(const MappingNews& news, int64_t now_s);
   size_t move_followers(const MappingNews& news, int64_t now_s);
   size_t leave(const MappingNews& news, int64_t now_s);
-  size_t vouch(const std::string& fqdn, Service service, const std::string& subscriber, const MappingNews* mapping,
+  size_t vouch(const std::string& fqdn, const Service& seen, const std::string& subscriber, const MappingNews* mapping,
                int64_t now_s);
   template <class Work>
-  void in_portions(size_t count, const Work& work) {
-    constexpr size_t portion = 256;
-    for (size_t at = 0; at < count;)
-      together([&] {
-        for (const size_t end = std::min(count, at + portion); at < end; ++at) work(at);
-      });
-  }
+  void in_portions(size_t count, const Work& work);
 
   int64_t rest_s_ = 60;
   bool publishes_ = true;

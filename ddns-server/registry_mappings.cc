@@ -207,7 +207,16 @@ size_t Registry::apply(const std::vector<MappingNews>& news, int64_t now_s) {
   return changed;
 }
 
-// Bit by bit, for updates wait for each write: right from the first to the last, it is only not all at once.
+// One write each, so that updates come between: an HTTP request waits for a portion at most.
+template <class Work>
+void Registry::in_portions(size_t count, const Work& work) {
+  constexpr size_t portion = 256;
+  for (size_t at = 0; at < count;)
+    together([&] {
+      for (const size_t end = std::min(count, at + portion); at < end; ++at) work(at);
+    });
+}
+
 size_t Registry::apply_all(const std::vector<MappingNews>& there, int64_t now_s) {
   std::map<std::pair<net::Protocol, net::Endpoint>, const MappingNews*> by_outside;
   for (const MappingNews& each : there) by_outside.emplace(std::pair{each.protocol, each.outside}, &each);
@@ -227,9 +236,15 @@ size_t Registry::apply_all(const std::vector<MappingNews>& there, int64_t now_s)
   return changed;
 }
 
-// What becomes of a service when all mappings are known, and `mapping` is the one that has its outside endpoint.
-size_t Registry::vouch(const std::string& fqdn, Service service, const std::string& subscriber,
+// What becomes of a service when all mappings are known, and `mapping` is the one that has its outside endpoint. What
+// an update has changed since it was seen was judged by these same mappings.
+size_t Registry::vouch(const std::string& fqdn, const Service& seen, const std::string& subscriber,
                        const MappingNews* mapping, int64_t now_s) {
+  auto row = database_.query("SELECT " + std::string(service_columns) + " FROM services s WHERE fqdn = ? AND id = ?",
+                             fqdn, seen.id);
+  if (!row.step()) return 0;
+  Service service = read_service(row);
+  if (service.outside != seen.outside || service.inside != seen.inside) return 0;
   if (service.inside) {
     const bool is_still_there = mapping != nullptr && mapping->inside == *service.inside;
     return is_still_there ? 0 : leave({service.protocol, *service.inside, service.outside, true}, now_s);

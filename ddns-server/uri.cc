@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "dataplane/net/text.h"
+#include "dns/idn.h"
 
 namespace portolan::ddnsd {
 namespace {
@@ -125,33 +126,10 @@ std::string uri_safe(std::string_view text) {
   return out;
 }
 
-std::string html_escaped(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
-
-std::optional<std::string> parse_fqdn(std::string_view text) {
+std::optional<std::string> parse_fqdn(std::string_view name) {
+  const auto ascii = dns::to_ascii(name);
+  if (!ascii) return std::nullopt;
+  std::string_view text = *ascii;
   if (text.ends_with('.')) text.remove_suffix(1);
   if (text.empty() || text.size() > 253) return std::nullopt;
   std::string_view rest = text;

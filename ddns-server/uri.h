@@ -1,4 +1,4 @@
-// Text that crosses a trust boundary: request targets, queries, host names, HTML. Pure functions over strings.
+// Text that crosses a trust boundary: request targets, queries, host names. Pure functions over strings.
 #pragma once
 
 #include <map>
@@ -25,10 +25,9 @@ std::optional<std::string> percent_decoded(std::string_view text);
 
 // Octets that RFC 3986 does not allow in a path or query are percent-encoded; existing escapes stay.
 std::string uri_safe(std::string_view text);
-std::string html_escaped(std::string_view text);
 
-// A fully qualified host name in lower case without its final dot; empty if it is not one (RFC 1123 §2.1, two labels
-// or more, not an address).
+// A fully qualified host name in lower case without its final dot, what is Unicode in its ASCII form; empty if it is
+// not one (RFC 1123 §2.1, two labels or more, not an address).
 std::optional<std::string> parse_fqdn(std::string_view text);
 
 // The Host field without its port, lower case, no final dot: a name or an address literal. Empty if malformed.

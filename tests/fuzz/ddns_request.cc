@@ -66,9 +66,11 @@ void check_reply(const Reply& reply) {
 
 void check_registry(World& world) {
   const AddressPolicy policy(world.config.allow_address);
-  for (const auto& name : world.registry.names())
-    for (const Service& each : world.registry.find(name.fqdn, now_s)->services)
+  for (const auto& name : world.registry.names()) {
+    const auto entry = world.registry.find(name.fqdn, now_s);
+    for (const Service& each : entry->services)
       if (check(each) || !policy.allows(each.outside.address)) fuzz::require("registered: " + each.id);
+  }
 }
 
 }  // namespace

@@ -34,6 +34,12 @@ class Ddns(unittest.TestCase):
     def update(self, home, query):
         return self.story.curl(home, f"http://ddns.example/nic/update?{query}", "-u", f"{home}:the-long-secret-of-{home}")
 
+    def test_show_feed_says_that_the_ddns_server_reads_it(self):
+        self.story.map("home1", 9300)
+        wait_for("the reader to know all", lambda: [(row["reader"], row["gets"], row["behind"])
+                                                    for row in self.lab.ctl_json("show feed")]
+                 == [("a program on this machine", "live", 0)])
+
     # Also shows DYN-012, DYN-016.
     def test_DYN_008_ddclient(self):
         outside = self.story.map("home1", 9000) and self.outside_of("home1")

@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "dataplane/net/text.h"
 #include "tests/unit/certificate.h"
@@ -119,6 +120,26 @@ TEST_F(FeedServerTest, a_program_on_this_machine_reads_changes_as_they_come) {
   server_.reset();
   EXPECT_TRUE(client->next().is_null());
   EXPECT_NE(stat(settings_.socket.c_str(), &found), 0);
+}
+
+TEST_F(FeedServerTest, who_reads_and_how_far_he_is_can_be_seen) {
+  start();
+  EXPECT_TRUE(server_->readers().empty());
+  feed_.put(1, mapping(80));
+  auto client = local();
+  client->next("snapshot-end");
+  ASSERT_EQ(server_->readers().size(), 1U);
+  EXPECT_EQ(server_->readers()[0].name, "a program on this machine");
+  EXPECT_FALSE(server_->readers()[0].snapshot);
+  EXPECT_EQ(server_->readers()[0].sequence, feed_.sequence());
+  feed_.put(2, mapping(81));
+  EXPECT_LT(server_->readers()[0].sequence, feed_.sequence()) << "he has not been woken";
+  server_->wake();
+  client->next("made");
+  EXPECT_EQ(server_->readers()[0].sequence, feed_.sequence());
+  client.reset();
+  for (int turn = 0; turn < 1000 && !server_->readers().empty(); ++turn) usleep(10'000);
+  EXPECT_TRUE(server_->readers().empty());
 }
 
 TEST_F(FeedServerTest, over_tcp_there_is_tls_and_a_token) {

@@ -65,6 +65,27 @@ TEST(Config, reads_every_kind_of_value) {
   EXPECT_EQ(config->services[1].suggested_port, net::Port{uint16_t{554}});
 }
 
+TEST(Config, a_name_in_unicode_is_kept_as_the_dns_writes_it) {
+  const auto config = parse_config(replaced("name = Home1.Example.",
+                                            "name = B\xc3\xbc"
+                                            "cher.example"));
+  ASSERT_TRUE(config);
+  EXPECT_EQ(config->services[0].names, std::vector<std::string>{"xn--bcher-kva.example"});
+  EXPECT_EQ(errors_of(replaced("name = Home1.Example.",
+                               "name = \xe2\x80\xae"
+                               "a.example"))
+                .size(),
+            1U);
+}
+
+TEST(Config, the_proxy_may_refuse_what_it_does_not_know) {
+  EXPECT_TRUE(parse_config(good)->proxy.relay_unknown);
+  const auto config = parse_config(std::string(good) + "[proxy]\naddress = 10.0.0.1\nrelay-unknown = off\n");
+  ASSERT_TRUE(config);
+  EXPECT_TRUE(config->proxy.on());
+  EXPECT_FALSE(config->proxy.relay_unknown);
+}
+
 TEST(Config, the_shipped_file_is_good) {
   const auto config = load_config(PORTOLAN_CONFIGS "/portolan-ddns.conf");
   ASSERT_TRUE(config) << config.error().front();

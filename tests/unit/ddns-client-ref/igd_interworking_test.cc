@@ -100,7 +100,7 @@ class Interworking : public ::testing::Test {
   }
 };
 
-TEST_F(Interworking, add_any_port_mapping_is_a_map_and_tells_the_port_there_is) {  // §5.6.1, figure 5
+TEST_F(Interworking, PCX_070_add_any_port_mapping_is_a_map_and_tells_the_port_there_is) {  // §5.6.1, figure 5
   const uint64_t ticket = call("AddAnyPortMapping", mapping("8080"));
   ASSERT_EQ(pcp_.sent.size(), 1U);
   const auto request = pcp_.last_request();
@@ -119,7 +119,7 @@ TEST_F(Interworking, add_any_port_mapping_is_a_map_and_tells_the_port_there_is) 
   EXPECT_EQ(changes_[0].lease.spec.inside, endpoint("10.0.0.10:8080"));
 }
 
-TEST_F(Interworking, add_port_mapping_is_the_port_asked_for_or_a_conflict) {  // §5.6.2, figures 6 and 7
+TEST_F(Interworking, PCX_070_add_port_mapping_is_the_port_asked_for_or_a_conflict) {  // §5.6.2, figures 6 and 7
   call("AddPortMapping", mapping("8080"));
   EXPECT_TRUE(has_option(pcp::OptionCode::prefer_failure));
   refuse(pcp::Code::cannot_provide_external);
@@ -158,21 +158,42 @@ TEST_F(Interworking, igd_1_leases_of_0_last_and_1_knows_other_errors) {  // §4.
   EXPECT_EQ(igd_->leases().size(), 1U);
 }
 
-TEST_F(Interworking, pcp_errors_become_upnp_errors) {  // §4.3
-  struct Row {
-    pcp::Code code;
-    int error;
-  };
-  for (const Row& row :
-       {Row{pcp::Code::not_authorized, 606}, Row{pcp::Code::no_resources, 728}, Row{pcp::Code::user_ex_quota, 728},
-        Row{pcp::Code::cannot_provide_external, 718}, Row{pcp::Code::network_failure, 501},
-        Row{pcp::Code::unsupp_protocol, 501}, Row{pcp::Code::address_mismatch, 501}}) {
-    call("AddAnyPortMapping", mapping("8080"));
-    refuse(row.code);
-    EXPECT_EQ(answer().error, row.error) << pcp::to_text(row.code);
-    pass(seconds(60));
+struct ErrorRow {
+  pcp::Code code;
+  int igd_2, igd_1;
+};
+constexpr ErrorRow error_rows[] = {
+    {pcp::Code::not_authorized, 606, 718},   {pcp::Code::malformed_request, 501, 501},
+    {pcp::Code::unsupp_opcode, 501, 501},    {pcp::Code::unsupp_option, 501, 501},
+    {pcp::Code::malformed_option, 501, 501}, {pcp::Code::network_failure, 501, 501},
+    {pcp::Code::no_resources, 728, 501},     {pcp::Code::unsupp_protocol, 501, 501},
+    {pcp::Code::user_ex_quota, 728, 501},    {pcp::Code::cannot_provide_external, 718, 718},
+    {pcp::Code::address_mismatch, 501, 501}, {pcp::Code::excessive_remote_peers, 501, 501},
+};
+
+TEST_F(Interworking, PCX_071_pcp_errors_become_upnp_errors) {  // §4.3
+  for (const unsigned version : {2U, 1U}) {
+    settings_.version = version;
+    start();
+    for (const ErrorRow& row : error_rows) {
+      call("AddPortMapping", mapping("8080"));
+      refuse(row.code);
+      EXPECT_EQ(answer().error, version == 2 ? row.igd_2 : row.igd_1) << version << " " << pcp::to_text(row.code);
+      pass(seconds(60));
+    }
   }
   EXPECT_TRUE(changes_.empty());
+}
+
+TEST_F(Interworking, PCX_071_what_the_server_cannot_delete_is_no_such_entry) {
+  add("8080", "192.0.2.1:6598");
+  call("DeletePortMapping", key("6598"));
+  refuse(pcp::Code::cannot_provide_external);
+  EXPECT_EQ(answer().error, 714);
+  add("8080", "192.0.2.1:6598");
+  call("DeletePortMapping", key("6598"));
+  refuse(pcp::Code::not_authorized);
+  EXPECT_EQ(answer().error, 606);
 }
 
 TEST_F(Interworking, arguments_that_are_wrong_reach_no_server) {
@@ -185,7 +206,7 @@ TEST_F(Interworking, arguments_that_are_wrong_reach_no_server) {
         Row{with(mapping("8080"), "NewExternalPort", "65536"), 402},
         Row{with(mapping("8080"), "NewInternalClient", "host.lan"), 402},
         Row{with(mapping("8080"), "NewLeaseDuration", "-1"), 402},
-        Row{with(mapping("8080"), "NewRemoteHost", "198.51.100.1"), 726}, Row{mapping("0"), 716},
+        Row{with(mapping("8080"), "NewRemoteHost", "server.example"), 402}, Row{mapping("0"), 716},
         Row{mapping("8080", "0"), 732}, Row{mapping("8080", "8080", "10.0.0.11"), 606}, Row{{}, 402}}) {
     call("AddPortMapping", row.arguments);
     EXPECT_EQ(answer().error, row.error);
@@ -220,7 +241,7 @@ TEST_F(Interworking, an_unanswered_call_is_given_up_after_a_minute) {
   EXPECT_EQ(igd_->next_timer(), never);
 }
 
-TEST_F(Interworking, a_lease_is_renewed_by_pcp_until_it_ends) {  // §5.9
+TEST_F(Interworking, PCX_070_a_lease_is_renewed_by_pcp_until_it_ends) {  // §5.9
   call("AddAnyPortMapping", with(mapping("8080"), "NewLeaseDuration", "7200"));
   EXPECT_EQ(pcp_.last_request().lifetime_s, 7200U);
   grant("192.0.2.1:6598", 3600);
@@ -254,7 +275,7 @@ TEST_F(Interworking, a_port_one_host_has_is_a_conflict_for_another) {
   EXPECT_EQ(pcp_.sent.size(), 1U);
 }
 
-TEST_F(Interworking, delete_port_mapping_waits_for_the_server) {  // §5.8
+TEST_F(Interworking, PCX_070_PCX_073_delete_port_mapping_waits_for_the_server) {  // §5.8
   call("DeletePortMapping", key("8080"));
   EXPECT_EQ(answer().error, 714);  // figure 8
   add("8080", "192.0.2.1:6598");
@@ -271,7 +292,7 @@ TEST_F(Interworking, delete_port_mapping_waits_for_the_server) {  // §5.8
   EXPECT_TRUE(igd_->leases().empty());
 }
 
-TEST_F(Interworking, delete_port_mapping_range) {  // figures 9 and 10
+TEST_F(Interworking, PCX_073_delete_port_mapping_range) {  // figures 9 and 10
   const auto range = [](const char* from, const char* to) {
     return std::map<std::string, std::string, std::less<>>{
         {"NewStartPort", from}, {"NewEndPort", to}, {"NewProtocol", "TCP"}, {"NewManage", "0"}};
@@ -309,8 +330,6 @@ TEST_F(Interworking, mappings_are_listed_without_the_server) {  // §5.7
                                      {"NewLeaseDuration", "604800"}}));
   call("GetSpecificPortMappingEntry", key("6598"));
   EXPECT_EQ(answer().values.size(), 5U);
-  call("GetSpecificPortMappingEntry", key("6598", "UDP"));
-  EXPECT_EQ(answer().error, 714);
   call("GetListOfPortMappings", {{"NewStartPort", "1"},
                                  {"NewEndPort", "65535"},
                                  {"NewProtocol", "TCP"},
@@ -320,6 +339,86 @@ TEST_F(Interworking, mappings_are_listed_without_the_server) {  // §5.7
   ASSERT_EQ(list.values.size(), 1U);
   EXPECT_NE(list.values[0].second.find("<p:NewExternalPort>6598</p:NewExternalPort>"), std::string::npos);
   EXPECT_TRUE(pcp_.sent.empty());
+}
+
+// The protocol is part of the entry's key, so this port is nobody's here.
+TEST_F(Interworking, PCX_072_a_port_no_lease_has_is_tried_out_and_is_no_entry_either_way) {  // §5.7
+  add("8080", "192.0.2.1:6598");
+  pcp_.sent.clear();
+  call("GetSpecificPortMappingEntry", key("6598", "UDP"));
+  ASSERT_EQ(pcp_.sent.size(), 1U);
+  EXPECT_TRUE(has_option(pcp::OptionCode::prefer_failure));
+  EXPECT_EQ(pcp_.last_request().lifetime_s, 60U);
+  EXPECT_EQ(pcp_.last_request().map.external_port, net::Port{uint16_t{6598}});
+  EXPECT_TRUE(igd_->take_answers().empty());
+  refuse(pcp::Code::cannot_provide_external);
+  EXPECT_EQ(answer().error, 714);
+  pcp_.sent.clear();
+  pass(seconds(40));
+  call("GetSpecificPortMappingEntry", key("7000"));
+  grant("192.0.2.1:7000", 120);
+  EXPECT_EQ(answer().error, 714);
+  ASSERT_EQ(pcp_.sent.size(), 2U);
+  EXPECT_EQ(pcp_.last_request().lifetime_s, 0U) << "given back at once";
+  grant("192.0.2.1:7000", 0);
+  EXPECT_EQ(pcp_.client.next_timer() > pcp_.now + seconds(200), true) << "but for the lease nothing is kept up";
+  call("GetSpecificPortMappingEntry", key("7001"));
+  refuse(pcp::Code::network_failure);
+  EXPECT_EQ(answer().error, 501);
+  EXPECT_EQ(igd_->leases().size(), 1U);
+}
+
+TEST_F(Interworking, PCX_072_one_port_at_a_time_is_tried_out_and_a_silent_server_is_an_error) {
+  const uint64_t first = call("GetSpecificPortMappingEntry", key("7000"));
+  call("GetSpecificPortMappingEntry", key("7001"));
+  EXPECT_EQ(pcp_.sent.size(), 1U);
+  EXPECT_EQ(answer().error, 714) << "answered without the server";
+  pass(IgdInterworking::answer_within);
+  const IgdAnswer late = answer();
+  EXPECT_EQ(late.ticket, first);
+  EXPECT_EQ(late.error, 501);
+  connected_ = false;
+  call("GetSpecificPortMappingEntry", key("7000"));
+  EXPECT_EQ(answer().error, 501);
+}
+
+TEST_F(Interworking, PCX_070_a_remote_host_becomes_a_filter_and_a_part_of_the_entrys_key) {  // §4.1
+  settings_.names = {"home1.example"};
+  start();
+  const auto from_one = with(mapping("8080"), "NewRemoteHost", "198.51.100.9");
+  call("AddAnyPortMapping", from_one);
+  net::Reader options(pcp_.last_request().options);
+  std::optional<pcp::FilterBody> filter;
+  while (options.size() > 0) {
+    const auto header = options.read<pcp::OptionHeader>();
+    auto body = options.take(pcp::padded(header.bytes));
+    if (header.code == static_cast<uint8_t>(pcp::OptionCode::filter)) filter = body.read<pcp::FilterBody>();
+  }
+  ASSERT_TRUE(filter);
+  EXPECT_EQ(*filter, (pcp::FilterBody{0, 128, {}, net::mapped(host("198.51.100.9"))}));
+  grant("192.0.2.1:6598");
+  EXPECT_EQ(answer().error, 0);
+  ASSERT_EQ(changes_.size(), 1U);
+  EXPECT_TRUE(changes_[0].lease.service(settings_.names).names.empty()) << "nobody else would get in";
+  call("GetSpecificPortMappingEntry", with(key("6598"), "NewRemoteHost", "198.51.100.9"));
+  EXPECT_EQ(answer().error, 0);
+  call("GetGenericPortMappingEntry", {{"NewPortMappingIndex", "0"}});
+  EXPECT_EQ(answer().values.at(0), (Values::value_type{"NewRemoteHost", "198.51.100.9"}));
+  call("DeletePortMapping", key("6598"));
+  EXPECT_EQ(answer().error, 714) << "that of everybody";
+  call("AddAnyPortMapping", mapping("8080"));
+  EXPECT_EQ(answer().error, 718) << "PCP has one mapping for it";
+  call("DeletePortMapping", with(key("6598"), "NewRemoteHost", "198.51.100.9"));
+  EXPECT_FALSE(has_option(pcp::OptionCode::filter));
+  grant("192.0.2.1:6598", 0);
+  EXPECT_EQ(answer().error, 0);
+}
+
+TEST_F(Interworking, the_description_goes_along) {  // §4.1, RFC 7220
+  call("AddAnyPortMapping", mapping("8080"));
+  ASSERT_TRUE(has_option(pcp::OptionCode::description));
+  const auto& sent = pcp_.sent.back().bytes;
+  EXPECT_NE(std::string(sent.begin(), sent.end()).find("a game"), std::string::npos);
 }
 
 TEST_F(Interworking, the_outside_address_is_learnt_from_a_short_mapping) {  // §4.2

@@ -27,7 +27,8 @@ State sample() {
   return {"http://ddns.example/",
           {{record, Time(seconds(100))}},
           {mapping},
-          {{mapping, net::Port{uint16_t{8080}}, "a \"game\"", Time(seconds(9000))}, {mapping, {}, "", {}}}};
+          {{mapping, net::Port{uint16_t{8080}}, "a \"game\"", Time(seconds(9000))},
+           {mapping, {}, "", {}, net::parse_ipv4("198.51.100.9")}}};
 }
 
 struct StateFile : ::testing::Test {
@@ -77,6 +78,8 @@ TEST_F(StateFile, leases_come_back_with_their_end_or_without) {
   EXPECT_EQ(loaded->leases[0].ends, Time(seconds(9000)));
   EXPECT_EQ(loaded->leases[0].mapping.nonce, sample().mappings[0].nonce);
   EXPECT_FALSE(loaded->leases[1].ends);
+  EXPECT_FALSE(loaded->leases[0].remote);
+  EXPECT_EQ(loaded->leases[1].remote, net::parse_ipv4("198.51.100.9"));
 }
 
 TEST_F(StateFile, a_file_of_a_version_without_leases_and_types_is_read) {

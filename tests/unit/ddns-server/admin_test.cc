@@ -64,6 +64,20 @@ TEST_F(AdminTest, names) {
   EXPECT_EQ(run({"account", "remove", "alice"}), 1);
 }
 
+TEST_F(AdminTest, a_name_in_unicode_is_kept_as_the_dns_writes_it_and_shown_as_people_do) {
+  run({"account", "add", "alice"});
+  EXPECT_EQ(run({"name", "add",
+                 "B\xc3\xbc"
+                 "cher.example",
+                 "alice"}),
+            0);
+  run({"name", "list"});
+  EXPECT_EQ(out_,
+            "xn--bcher-kva.example alice b\xc3\xbc"
+            "cher.example\n");
+  EXPECT_EQ(run({"name", "add", "xn--bcher-kva.example", "alice"}), 1) << "the same name";
+}
+
 TEST_F(AdminTest, a_name_that_would_take_over_a_services_address_is_refused) {
   run({"account", "add", "alice"});
   for (const char* name : {"direct.a.example", "web.direct.a.example", "direct.example"})

@@ -5,11 +5,13 @@
 #include <cstdio>
 #include <cstring>
 #include <gtest/gtest.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <thread>
 #include <unistd.h>
 
+#include "ddns-server/limits.h"
 #include "tests/unit/certificate.h"
 #include "tests/unit/ddns-server/fixture.h"
 
@@ -172,6 +174,30 @@ TEST_F(HttpServerTest, a_slow_client_is_hung_up_on) {
   client.send("GET / HTTP/1.1\r\nHost: ddns.ex");
   EXPECT_EQ(client.read_to_end(), "");
   EXPECT_TRUE(client.closed_by_server_);
+}
+
+// Longer than the bound on a request's time, so that it is not this that ends them.
+TEST_F(HttpServerTest, DDN_017_however_much_slow_clients_send_each_takes_no_more_than_a_request_may) {
+  config_.connections_max = 400;
+  start({std::chrono::seconds(60), std::chrono::seconds(60)});
+  const auto heap_bytes = [&] {
+    exchange("GET /healthz HTTP/1.1\r\nHost: ddns.example\r\nConnection: close\r\n\r\n");  // after what was sent before
+    return mallinfo2().uordblks + mallinfo2().hblkhd;
+  };
+  const size_t before = heap_bytes();
+  std::vector<std::unique_ptr<Client>> slow;
+  for (size_t i = 0; i < 99; ++i) {
+    slow.push_back(std::make_unique<Client>(port()));
+    slow.back()->send("PUT / HTTP/1.1\r\nHost: ddns.example\r\nX: ");
+  }
+  constexpr size_t share = limits::header_bytes_max + limits::body_bytes_max + 8192;  // and the session's own
+  for (int kib = 0; kib < 64; ++kib) {
+    for (const auto& each : slow) each->send(std::string(1024, 'x'));
+    ASSERT_LT(heap_bytes(), before + slow.size() * share) << kib << " KiB from each";
+  }
+  slow.clear();
+  for (int i = 0; i < 1000 && heap_bytes() > before + 4 * share; ++i) usleep(10'000);
+  EXPECT_LE(heap_bytes(), before + 4 * share) << "when they have gone, so has what they took";
 }
 
 TEST_F(HttpServerTest, DDN_017_one_source_gets_a_quarter_of_the_connections) {

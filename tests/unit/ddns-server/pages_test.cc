@@ -57,6 +57,15 @@ TEST(Portal, DDN_013_lists_every_service_with_its_link) {
   EXPECT_TRUE(has(reply, "2 services"));
 }
 
+TEST(Portal, a_name_is_shown_as_people_write_it) {
+  const Reply reply = portal_page("xn--bcher-kva.example", {web_service(), web_service()});
+  EXPECT_TRUE(has(reply,
+                  "<h1>b\xc3\xbc"
+                  "cher.example</h1>"));
+  EXPECT_FALSE(has(reply, "xn--"));
+  EXPECT_TRUE(has(nothing_here_page("xn--a.example", "ddns.example"), "<h1>xn--a.example</h1>")) << "no Unicode at all";
+}
+
 TEST(Portal, what_has_no_scheme_is_shown_but_not_linked) {
   Service game = web_service("192.0.2.1:25565");
   game.scheme = "";

@@ -40,7 +40,32 @@ TEST(Uri, fqdn) {
     EXPECT_FALSE(parse_fqdn(bad)) << bad;
 }
 
+TEST(Uri, a_name_in_unicode_is_its_ascii_form) {
+  EXPECT_EQ(parse_fqdn("B\xc3\xbc"
+                       "cher.example"),
+            "xn--bcher-kva.example");
+  EXPECT_EQ(parse_fqdn("BU\xcc\x88"
+                       "CHER.example."),
+            "xn--bcher-kva.example")
+      << "capitals, and u with a mark on it";
+  EXPECT_EQ(parse_fqdn("stra\xc3\x9f"
+                       "e.example"),
+            "xn--strae-oqa.example");
+  EXPECT_EQ(parse_fqdn("xn--bcher-kva.example"), "xn--bcher-kva.example");
+  for (const char* bad : {"a\xff.example",
+                          "\xe2\x80\xae"
+                          "a.example",
+                          "b\xc3\xbc"
+                          "cher",
+                          "\xf0\x9f\x8e\xa5.example"})
+    EXPECT_FALSE(parse_fqdn(bad)) << bad;
+}
+
 TEST(Uri, host_field) {
+  EXPECT_EQ(parse_host("b\xc3\xbc"
+                       "cher.example:80")
+                ->name,
+            "xn--bcher-kva.example");
   EXPECT_EQ(parse_host("A.Example.:8080")->name, "a.example");
   EXPECT_EQ(parse_host("localhost")->name, "localhost");
   EXPECT_TRUE(parse_host("192.0.2.1:80")->is_address);
