@@ -1,8 +1,11 @@
 #!/usr/bin/python3
 """portolan-ddnsd on loopback: redirects a second on one core, and how long it takes until many names that change at the
-same moment are right in the DNS. An AFTR's mapping feed is played to it, a real BIND takes the records, wrk visits.
+same moment are right in the DNS. An AFTR's mapping feed is played to it, a real BIND or Knot takes the records, wrk visits.
 
-    bench/ddns.py [--binaries build/release/bin] [--names 10000] [--seconds 5]
+    bench/ddns.py [--binaries build/release/bin] [--dns bind|knot] [--names 10000] [--seconds 5] [--rounds 3]
+                  [--wrap 'chrt -r 50'] [--results FILE.md]
+
+--wrap begins the commands of ddnsd and wrk, so that what else runs on the machine is in their way less.
 """
 
 import argparse
@@ -15,6 +18,7 @@ import shutil
 import signal
 import socket
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -56,10 +60,45 @@ class Feed:
         self.reader.sendall(text.encode())
 
 
-def start_named(folder):
+def start_dns(options, folder):
+    return start_named(folder) if options.dns == "bind" else start_knot(folder)
+
+
+def start_knot(folder):
+    key = make_key(folder)
+    secret = re.search(r'secret "(.*)"', key)[1]
+    (folder / "knot.conf").write_text(f"""server:
+  rundir: {folder}
+  listen: 127.0.0.1@{DNS}
+database:
+  storage: {folder}
+key:
+  - id: ddns
+    algorithm: hmac-sha256
+    secret: {secret}
+acl:
+  - id: ddns
+    key: ddns
+    action: update
+zone:
+  - domain: example
+    storage: {folder}
+    file: zone
+    acl: ddns
+""")
+    return subprocess.Popen(["knotd", "-c", str(folder / "knot.conf")], stdout=subprocess.DEVNULL,
+                            stderr=open(folder / "knot.log", "w"))
+
+
+def make_key(folder):
     key = subprocess.run(["tsig-keygen", "-a", "hmac-sha256", "ddns"], check=True, text=True, capture_output=True).stdout
     (folder / "key").write_text(key)
     (folder / "zone").write_text("$TTL 60\n@ SOA ns hostmaster 1 60 60 600 60\n@ NS ns\nns A 127.0.0.1\n")
+    return key
+
+
+def start_named(folder):
+    key = make_key(folder)
     (folder / "named.conf").write_text(f"""{key}
 options {{ directory "{folder}"; listen-on port {DNS} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; pid-file "{folder}/pid";
   session-keyfile "{folder}/session.key"; recursion no; dnssec-validation no; }};
@@ -69,7 +108,7 @@ zone "example" {{ type primary; file "{folder}/zone"; allow-update {{ key ddns; 
     return subprocess.Popen(["named", "-g", "-c", str(folder / "named.conf")], stderr=open(folder / "named.log", "w"))
 
 
-def start_ddnsd(options, folder, command=()):
+def ddnsd_command(options, folder):
     config = folder / "ddnsd.conf"
     config.write_text(f"""[server]
 listen = 127.0.0.1:{HTTP}
@@ -88,7 +127,7 @@ socket = {folder}/feed.sock
 [log]
 level = warning
 """)
-    return [str(options.binaries / "portolan-ddnsd"), "-c", str(config), *command]
+    return [str(options.binaries / "portolan-ddnsd"), "-c", str(config)]
 
 
 def register(folder, names):
@@ -119,6 +158,12 @@ def dig(name, kind):
                           capture_output=True).stdout.strip()
 
 
+def tell(options, text):
+    """A line of the results."""
+    print(text, flush=True)
+    options.told.append(text)
+
+
 def memory_kib(process):
     return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{process.pid}/status").read_text())[1])
 
@@ -128,11 +173,10 @@ def measure_names(options, folder, feed):
     feed.begin(options.names)
     time.sleep(1)
     wait_until_settled(folder)
-    print(f"{options.names} names published from a snapshot in {time.monotonic() - began:.1f} s")
+    tell(options, f"{options.names} names published from a snapshot in {time.monotonic() - began:.1f} s")
     began = time.monotonic()
     feed.move_all(options.names)
     last = options.names - 1
-    port = outside(last, 1).split(":")[1]
     while owed(folder) == 0 and time.monotonic() - began < 10:
         time.sleep(0.01)
     wait_until_settled(folder)
@@ -142,21 +186,28 @@ def measure_names(options, folder, feed):
         got = dig(f"_http._tcp.n{number}.example", "SRV")
         if got != want:
             sys.exit(f"n{number}.example: {got} instead of {want}")
-    print(f"{options.names} names changed at the same moment: all right in the DNS after {taken:.1f} s (port {port})")
+    tell(options, f"{options.names} names changed at the same moment: all right in the DNS after {taken:.1f} s")
 
 
 def measure_redirects(options, process):
-    os.sched_setaffinity(process.pid, {0})
-    for host, what in (("n7.example", "redirects"), ("ddns.example", "welcome pages")):
-        report = subprocess.run(["taskset", "-c", "1", "wrk", "-t1", "-c64", f"-d{options.seconds}", "-H", f"Host: {host}",
-                                 f"http://127.0.0.1:{HTTP}/x"], text=True, capture_output=True, check=True).stdout
-        print(report) if os.environ.get("DEBUG") else None
-        rate = float(re.search(r"Requests/sec:\s+([0-9.]+)", report)[1])
-        print(f"{rate:.0f} {what} a second, ddnsd on one core, wrk on another")
+    for task in pathlib.Path(f"/proc/{process.pid}/task").iterdir():
+        os.sched_setaffinity(int(task.name), {0})
+    for host, path, what in (("n7.example", "/x", "redirects"), ("ddns.example", "/", "welcome pages")):
+        rates = sorted(wrk(options, host, path) for _ in range(options.rounds))
+        tell(options, f"{statistics.median(rates):.0f} {what} a second, median of {', '.join(f'{rate:.0f}' for rate in rates)}"
+                      "; ddnsd on one core, wrk on another")
 
 
-def measure_slow_clients(process):
-    """3000 connections that send an octet of a header each second: memory must not grow with time."""
+def wrk(options, host, path):
+    report = subprocess.run([*options.wrap.split(), "taskset", "-c", "1", "wrk", "-t1", "-c64", f"-d{options.seconds}", "-H",
+                             f"Host: {host}", f"http://127.0.0.1:{HTTP}{path}"], text=True, capture_output=True, check=True).stdout
+    if found := re.search(r"Non-2xx or 3xx responses: (\d+)", report):
+        sys.exit(f"{found[1]} of wrk's requests were refused")
+    return float(re.search(r"Requests/sec:\s+([0-9.]+)", report)[1])
+
+
+def measure_slow_clients(options, process):
+    """900 connections that send an octet of a header each second: memory must not grow with time."""
     before = memory_kib(process)
     resource.setrlimit(resource.RLIMIT_NOFILE, (8192, 8192))
     clients = [socket.create_connection(("127.0.0.1", HTTP)) for _ in range(900)]
@@ -171,30 +222,51 @@ def measure_slow_clients(process):
                 pass  # let go already
         sizes.append(memory_kib(process))
         time.sleep(1)
-    print(f"900 slow clients: {before} KiB before, {sizes[0]} KiB with them, {sizes[-1]} KiB after 8 s of one octet a second")
+    tell(options, f"900 slow clients: {before} KiB before, {sizes[0]} KiB with them, {sizes[-1]} KiB after 8 s of one octet a "
+                  "second")
+
+
+def write_results(options):
+    """What was measured, by which command, on what: bench/results keeps it."""
+    def said_by(*command):
+        return subprocess.run(command, text=True, capture_output=True, cwd=pathlib.Path(__file__).parent).stdout.strip()
+    cpu = re.search(r"Model name:\s+(.*)", said_by("lscpu"))[1]
+    lines = ["# portolan-ddnsd", "", *(f"- {line}" for line in options.told), "",
+             f"    {' '.join(['bench/ddns.py', *sys.argv[1:]])}", "",
+             f"{said_by('date', '-u', '+%F %H:%M')} UTC, commit {said_by('git', 'rev-parse', '--short=12', 'HEAD')}, {cpu}, "
+             f"{os.cpu_count()} CPUs, kernel {os.uname().release}, {options.dns} for DNS, load before {options.load:.2f}.", ""]
+    options.results.parent.mkdir(parents=True, exist_ok=True)
+    options.results.write_text("\n".join(lines))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binaries", type=pathlib.Path, default=pathlib.Path("build/release/bin"))
     parser.add_argument("--names", type=int, default=10000)
+    parser.add_argument("--dns", choices=("bind", "knot"), default="bind")
     parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--wrap", default="")
+    parser.add_argument("--results", type=pathlib.Path)
     options = parser.parse_args()
+    options.told, options.load = [], os.getloadavg()[0]
     folder = pathlib.Path(tempfile.mkdtemp(prefix="portolan-ddns-bench-"))
     os.environ["PATH"] += ":/usr/sbin"
-    named = ddnsd = None
+    dns = ddnsd = None
     try:
-        named = start_named(folder)
-        command = start_ddnsd(options, folder)
+        dns = start_dns(options, folder)
+        command = ddnsd_command(options, folder)
         subprocess.run([*command, "account", "add", "isp", "--token-stdin"], input="the-token-of-the-isp\n", text=True, check=True)
         register(folder, options.names)
         feed = Feed(folder / "feed.sock")
-        ddnsd = subprocess.Popen(command)
+        ddnsd = subprocess.Popen([*options.wrap.split(), *command])
         measure_names(options, folder, feed)
         measure_redirects(options, ddnsd)
-        measure_slow_clients(ddnsd)
+        measure_slow_clients(options, ddnsd)
+        if options.results:
+            write_results(options)
     finally:
-        for process in (ddnsd, named):
+        for process in (ddnsd, dns):
             if process:
                 process.send_signal(signal.SIGTERM)
                 process.wait()
