@@ -31,18 +31,18 @@ class Allowance {
 // allowance, but hardly ever in both tables, and one with room is enough: a flood costs its sender alone.
 class RateLimit {
  public:
-  explicit RateLimit(uint64_t seed) : seed_(seed), first_(size_t{1} << buckets_log2), second_(first_.size()) {}
+  // `places_log2`: 2^n allowances in each table, 1 to 32.
+  RateLimit(uint64_t seed, unsigned places_log2)
+      : seed_(seed), places_log2_(places_log2), first_(size_t{1} << places_log2), second_(first_.size()) {}
 
   bool admit(const net::Ipv6& subscriber, uint64_t now_s, uint32_t per_s, uint32_t burst) {
     const uint64_t hash = hash_of(subscriber);
-    const size_t one = hash >> (64 - buckets_log2), other = hash & (second_.size() - 1);
+    const size_t one = hash >> (64 - places_log2_), other = hash & (second_.size() - 1);
     const bool in_first = first_[one].admit(now_s, per_s, burst);
     return second_[other].admit(now_s, per_s, burst) || in_first;
   }
 
  private:
-  static constexpr unsigned buckets_log2 = 14;
-
   [[nodiscard]] uint64_t hash_of(const net::Ipv6& subscriber) const {
     const auto words = std::bit_cast<std::array<uint64_t, 2>>(subscriber);
     uint64_t hash = seed_;
@@ -56,6 +56,7 @@ class RateLimit {
   }
 
   uint64_t seed_;
+  unsigned places_log2_;
   std::vector<Allowance> first_, second_;
 };
 

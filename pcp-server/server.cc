@@ -42,7 +42,10 @@ net::Ipv6 sender_of(const Source& source) { return source.inner ? mapped(*source
 }  // namespace
 
 Server::Server(Settings settings, uint64_t epoch_start_s, uint64_t seed)
-    : settings_(std::move(settings)), epoch_start_s_(epoch_start_s), rate_limit_(seed), probe_limit_(~seed) {}
+    : settings_(std::move(settings)),
+      epoch_start_s_(epoch_start_s),
+      rate_limit_(seed, settings_.allowances_log2),
+      probe_limit_(~seed, settings_.allowances_log2) {}
 
 net::Ipv6 Server::subscriber_of(const net::Ipv6& b4) const {
   return is_mapped(b4) ? b4 : masked(b4, settings_.subscriber_prefix_length);  // NAT44: the address is the subscriber

@@ -48,6 +48,7 @@ struct Settings {
   uint32_t mappings_max = 1'000'000;                       // records held by the server at once
   uint32_t in_flight_max = 4'096;                          // requests that wait for the translator or the store
   uint32_t requests_per_s = 32, requests_burst = 128;      // of one subscriber
+  uint8_t allowances_log2 = 14;                            // places for what subscribers may ask; not live
   uint32_t requests_per_s_all = 0;                         // of all together; 0: as many as come
   uint32_t announcements_per_s = 1'000;                    // messages sent unasked
   uint32_t rest_s = 120, rest_tcp_s = 7'440;               // how long the port of a mapping rests that ended (§15)

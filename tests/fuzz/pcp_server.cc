@@ -58,6 +58,7 @@ class Run {
     out.mappings_per_subscriber_max = 12;
     out.mappings_max = 30;
     out.requests_per_s = out.requests_burst = out.probes_per_s = out.probes_burst = 1'000'000;
+    out.allowances_log2 = 4;  // restarts are many
     out.lifetime_max_s = 4'000;
     out.rest_s = out.rest_tcp_s = rest_s;
     return out;
