@@ -19,6 +19,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -187,6 +188,7 @@ class Server {
     std::optional<Granted> granted;
     std::unique_ptr<Pending> pending;
     ByExpiry::iterator expiry{};  // if granted
+    uint32_t held = 0;            // what it has in held_
   };
   // Ordered, so that a subscriber's records are a range, and a mapping's MAP comes before its PEERs.
   using Entries = std::map<RecordKey, Entry>;
@@ -263,6 +265,7 @@ class Server {
   // server_table.cc
   void grant(Entries::iterator at, Granted granted);
   void revoke(Entries::iterator at);
+  void count_held(Entries::iterator at);
   void let_rest(Entries::iterator at, uint64_t now_s);
   void settle(const RecordKey& key, uint64_t now_s);
   [[nodiscard]] bool is_busy(const MappingKey& key) const;
@@ -285,6 +288,13 @@ class Server {
   Entries entries_;
   ByExpiry by_expiry_;                                       // every granted record
   std::unordered_map<uint64_t, Entries::iterator> tickets_;  // every pending request
+  struct SubscriberHash {
+    size_t operator()(const net::Ipv6& subscriber) const {
+      return std::hash<std::string_view>{}({reinterpret_cast<const char*>(subscriber.bytes.data()), 16});
+    }
+  };
+  // Ports and PEERs of each subscriber, for his quota: granted, or asked of the translator.
+  std::unordered_map<net::Ipv6, uint32_t, SubscriberHash> held_;
   Resting resting_;
   uint64_t ticket_ = 0;     // last given
   bool sets_seen_ = false;  // there may be records of several ports

@@ -13,6 +13,7 @@ Server::Pending& Server::begin(const RecordKey& key, Pending pending) {
   const auto at = entries_.try_emplace(key).first;
   tickets_.emplace(ticket_, at);
   at->second.pending = std::make_unique<Pending>(std::move(pending));
+  count_held(at);
   return *at->second.pending;
 }
 
@@ -22,7 +23,9 @@ std::unique_ptr<Server::Pending> Server::finish(Entries::iterator at) {
 }
 
 void Server::forget_if_empty(Entries::iterator at) {
-  if (!at->second.granted && !at->second.pending) entries_.erase(at);
+  if (at->second.granted || at->second.pending) return;
+  count_held(at);
+  entries_.erase(at);
 }
 
 Effects Server::complete(const CommandResult& result, uint64_t now_s) {

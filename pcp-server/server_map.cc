@@ -128,15 +128,8 @@ std::optional<Refusal> Server::map_refusal(const Asked& asked, const Entry* entr
 
 // §17.2: of the subscriber, not the host; what is under way counts.
 std::optional<Refusal> Server::no_room_for(const RecordKey& key, uint32_t ports) {
-  uint32_t held = 0;
-  for (auto at = first_of(key.mapping.subscriber);
-       at != entries_.end() && at->first.mapping.subscriber == key.mapping.subscriber; ++at) {
-    const Entry& entry = at->second;
-    if (entry.granted)
-      held += entry.granted->mapping.ports;
-    else if (entry.pending->command.verb != Command::Verb::end)
-      held += entry.pending->command.ports;
-  }
+  const auto his = held_.find(key.mapping.subscriber);
+  const uint32_t held = his == held_.end() ? 0 : his->second;
   if (held + ports > settings_.mappings_per_subscriber_max) return refusal_of(Code::user_ex_quota);
   if (entries_.size() < settings_.mappings_max) return std::nullopt;
   ++counters_[Event::table_full];

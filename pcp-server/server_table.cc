@@ -15,12 +15,28 @@ void Server::grant(Entries::iterator at, Granted granted) {
   // Most lifetimes are alike, so most new ones end last.
   if (!held) at->second.expiry = by_expiry_.emplace_hint(by_expiry_.end(), granted.mapping.expires_s, &at->first);
   held = std::move(granted);
+  count_held(at);
+}
+
+void Server::count_held(Entries::iterator at) {
+  Entry& entry = at->second;
+  uint32_t now = 0;
+  if (entry.granted)
+    now = entry.granted->mapping.ports;
+  else if (entry.pending && entry.pending->command.verb != Command::Verb::end)
+    now = entry.pending->command.ports;
+  if (now == entry.held) return;
+  const auto his = held_.try_emplace(at->first.mapping.subscriber).first;
+  his->second += now - entry.held;
+  entry.held = now;
+  if (his->second == 0) held_.erase(his);
 }
 
 void Server::revoke(Entries::iterator at) {
   if (at->second.granted) {
     by_expiry_.erase(at->second.expiry);
     at->second.granted.reset();
+    count_held(at);
     if (settings_.durable) effects_.changes.push_back({0, at->first, std::nullopt});
   }
   forget_if_empty(at);

@@ -3,6 +3,7 @@
 // After each the server's records, the model's and the store's are the same, and the translator has nothing explicit
 // that nobody was granted. A port that rests is had by nobody but the client it was (RFC 6887 §15), and he gets it
 // back.
+#include <algorithm>
 #include <cstdlib>
 #include <map>
 #include <optional>
@@ -130,13 +131,28 @@ class Run {
     const bool gets_it_back = asks_for_one && rest != rests_.end() && rest->second.remembered &&
                               rest->second.of == key && rest->second.nonce == request.nonce &&
                               rest->second.until_s > now_s_ && !translator_.records().contains(key);
+    const uint32_t held_before = held(key.subscriber);
+    const auto peers_before = std::ranges::count_if(
+        model_, [&](const auto& item) { return item.first.mapping == key && item.first.is_peer(); });
     for (const auto& reply : carry_out(server_.handle(message, source, now_s_))) {
       require(reply.size() >= 8 && reply.size() <= message_bytes_max);
+      if (reply[0] == 2 && reply[offsetof(ResponseHeader, code)] == static_cast<uint8_t>(Code::user_ex_quota))
+        require(held_before >= settings().mappings_per_subscriber_max ||
+                static_cast<size_t>(peers_before) >= peers_max);
+      require(held(key.subscriber) <= settings().mappings_per_subscriber_max);
       learn(reply, key, parse_request(message));
       const auto granted = model_.find({key, {}});
       if (gets_it_back && reply[offsetof(ResponseHeader, code)] == 0)
         require(granted != model_.end() && granted->second.outside.port == request.suggested_port);
     }
+  }
+
+  uint32_t held(const net::Ipv6& subscriber) const {
+    uint32_t ports = 0;
+    server_.for_each([&](const RecordKey& key, const Mapping& mapping) {
+      if (key.mapping.subscriber == subscriber) ports += mapping.ports;
+    });
+    return ports;
   }
 
   // What a client knows after the reply.
