@@ -28,14 +28,26 @@ CommandResult Shard::open_set(const Command& command, uint32_t now_s) {
     if (const uint32_t subscriber = subscribers_.find(command.key.subscriber)) forget_if_idle(subscriber);
     return result;
   }
-  for (uint32_t i = 1; i < command.ports; ++i) {
+  if (result.lifetime_s == static_lifetime_s) return result;
+  const auto open_its = [&](uint32_t i) {
     one.key.inside_port = after(command.key.inside_port, i);
     one.suggested = {result.outside.address, after(result.outside.port, i)};
     one.exact = true;
-    const bool wraps = one.suggested.port.number == 0 || one.key.inside_port.number == 0;
-    if (wraps || open_explicit(one, now_s).status != Status::done) break;
+    return open_explicit(one, now_s);
+  };
+  uint32_t shortest_s = result.lifetime_s;
+  for (uint32_t i = 1; i < command.ports; ++i) {
+    const bool wraps = after(result.outside.port, i).number == 0 || after(command.key.inside_port, i).number == 0;
+    const CommandResult next = wraps ? CommandResult{} : open_its(i);
+    if (wraps || next.status != Status::done || next.lifetime_s == static_lifetime_s) break;
     result.ports = static_cast<uint16_t>(i + 1);
+    shortest_s = std::min(shortest_s, next.lifetime_s);
+    result.lifetime_s = std::max(result.lifetime_s, next.lifetime_s);
   }
+  // One lifetime is told of them, so it is of each: the longest, where traffic keeps one for longer than was asked.
+  one.lifetime_s = result.lifetime_s;
+  if (shortest_s != result.lifetime_s)
+    for (uint32_t i = 0; i < result.ports; ++i) open_its(i);
   return result;
 }
 

@@ -78,6 +78,42 @@ TEST_F(ShardPortSets, PCX_007_renewed_and_ended_as_one) {
   for (uint16_t i = 0; i < 16; ++i) EXPECT_EQ(find(key_of(1, static_cast<uint16_t>(5000 + i))), null_mapping);
 }
 
+// The server has one record of them: none of them may outlive it.
+TEST_F(ShardPortSets, PCX_007_traffic_of_one_keeps_all) {
+  const std::array<uint16_t, 3> his{5000, 5001, 5002};
+  ask(Verb::open_explicit, 5000, 3);
+  outbound(find(key_of(1, 5002)));
+  const auto renewed = ask(Verb::open_explicit, 5000, 3, 10);
+  ASSERT_GT(renewed.lifetime_s, 10U);
+  EXPECT_EQ(renewed.ports, 3);
+  advance(renewed.lifetime_s - 1);
+  for (const uint16_t port : his) EXPECT_NE(find(key_of(1, port)), null_mapping) << port;
+  advance(5);
+  for (const uint16_t port : his) EXPECT_EQ(find(key_of(1, port)), null_mapping) << port;
+}
+
+TEST_F(ShardPortSets, PCX_004_the_operators_own_port_is_not_of_the_set) {
+  auto settings = small_settings();
+  const net::Endpoint fixed{{0xc0000200}, {2049}};
+  settings.policy.statics = StaticMappings({{key_of(1, 5001), b4_of(1), fixed}});
+  start(settings);
+  Command command;
+  command.verb = Verb::open_explicit;
+  command.key = key_of(1, 5000);
+  command.b4 = b4_of(1);
+  command.suggested = {fixed.address, {2048}};
+  command.lifetime_s = 600;
+  command.ports = 3;
+  const auto before = shard_->execute(command, now_s_);
+  EXPECT_EQ(before.outside, command.suggested);
+  EXPECT_EQ(before.ports, 1);
+  EXPECT_EQ(before.lifetime_s, 600U);
+  const auto itself = ask(Verb::open_explicit, 5001, 3);
+  EXPECT_EQ(itself.outside, fixed);
+  EXPECT_EQ(itself.lifetime_s, static_lifetime_s);
+  EXPECT_EQ(find(key_of(1, 5002)), null_mapping) << "it is no set, so nothing is opened that no record knows";
+}
+
 TEST_F(ShardPortSets, a_port_of_traffic_ends_the_run) {
   open(key_of(1, 5003));
   const auto result = ask(Verb::open_explicit, 5000, 16);

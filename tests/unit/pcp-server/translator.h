@@ -165,12 +165,21 @@ class Translator {
   CommandResult open_several(const Command& command, uint64_t now_s) {
     Command one = command;
     CommandResult first = open(one, now_s);
-    for (uint16_t i = 1; first.status == CommandResult::Status::done && i < command.ports; ++i) {
-      one.key.inside_port = {static_cast<uint16_t>(command.key.inside_port.number + i)};
+    if (first.status != CommandResult::Status::done) return first;
+    first.ports = 1;
+    const auto inside = [&](uint16_t i) { return static_cast<uint16_t>(command.key.inside_port.number + i); };
+    for (uint16_t i = 1; i < command.ports; ++i) {
+      one.key.inside_port = {inside(i)};
       one.suggested = {first.outside.address, {static_cast<uint16_t>(first.outside.port.number + i)}};
       one.exact = true;
-      if (open(one, now_s).status != CommandResult::Status::done) break;
+      const auto next = open(one, now_s);
+      if (next.status != CommandResult::Status::done) break;
       first.ports = static_cast<uint16_t>(i + 1);
+      first.lifetime_s = std::max(first.lifetime_s, next.lifetime_s);
+    }
+    for (uint16_t i = 0; i < first.ports; ++i) {  // one lifetime, of each
+      one.key.inside_port = {inside(i)};
+      records_.at(one.key).explicit_until_s = now_s + first.lifetime_s;
     }
     return first;
   }
