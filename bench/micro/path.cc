@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <climits>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -49,7 +50,7 @@ std::string_view to_text(Way way) {
   return texts[static_cast<size_t>(way)];
 }
 
-Path::Path(Way way, uint32_t mappings, bool tcp, uint32_t payload_bytes)
+Path::Path(Way way, uint32_t mappings, bool tcp, uint32_t payload_bytes, Flows flows)
     : plain_(way == Way::plain_outbound || way == Way::plain_inbound),
       payload_bytes_(payload_bytes),
       side_(way == Way::softwire_inbound || way == Way::plain_inbound ? Side::internet
@@ -65,6 +66,7 @@ Path::Path(Way way, uint32_t mappings, bool tcp, uint32_t payload_bytes)
   snapshot_.softwire.allowed_prefixes = {*net::parse_ipv6_prefix("::/0")};
   const unsigned addresses = std::bit_ceil(std::max(16U, mappings / 30'000));
   const auto length = static_cast<uint8_t>(32 - std::countr_zero(addresses));
+  if (flows == Flows::fresh) snapshot_.full_bursts_free = UINT_MAX;
   snapshot_.policy.pool = nat::Pool({net::Ipv4Prefix{net::Ipv4{0xc6120000}, length}}, {}, 256, 1);  // 198.18.0.0
   gateways_.access.set(gateways[0]), gateways_.internet.set(gateways[1]), gateways_.inside.set(gateways[2]);
   nat::ShardSettings settings;
@@ -78,7 +80,11 @@ Path::Path(Way way, uint32_t mappings, bool tcp, uint32_t payload_bytes)
   shard_ = std::move(*shard);
   worker_ = std::make_unique<pipeline::Worker>(0, *shard_, gateways_, *this, 16);
   worker_->use(snapshot_);
-  for (uint32_t flow = 0; flow < mappings; ++flow) open(flow, tcp);
+  for (uint32_t flow = 0; flow < mappings; ++flow)
+    if (flows == Flows::opened)
+      open(flow, tcp);
+    else
+      keep(flow, outbound_frame(flow, tcp, net::tcp_syn));
   order_.resize(mappings);
   std::iota(order_.begin(), order_.end(), 0U);
   std::shuffle(order_.begin(), order_.end(), std::mt19937(1));
@@ -152,6 +158,10 @@ void Path::open(uint32_t flow, bool tcp) {
   if (tcp) pass(inbound_frame(sent, net::tcp_syn | net::tcp_ack), Side::internet);
   const auto frame =
       side_ == Side::internet ? inbound_frame(sent, net::tcp_ack) : outbound_frame(flow, tcp, net::tcp_ack);
+  keep(flow, frame);
+}
+
+void Path::keep(uint32_t flow, const std::vector<uint8_t>& frame) {
   frame_bytes_ = frame.size();
   if (frame_bytes_ > frame_bytes_max) fail("payload_bytes is more than there is room for");
   std::memcpy(frames_.data() + flow * frame_bytes_max, frame.data(), frame_bytes_);
@@ -165,17 +175,27 @@ void Path::receive() {
   }
 }
 
+size_t Path::forward_plain() {
+  std::array<pipeline::Frame, burst> frames;
+  for (size_t i = 0; i < burst; ++i)
+    frames[i] = {.data = buffers_.data() + i * buffer_bytes + headroom_bytes,
+                 .bytes = static_cast<uint32_t>(frame_bytes_),
+                 .vlan = 0,
+                 .side = side_};
+  return worker_->forward_plain(frames, false, now_s);
+}
+
 void Path::forward(bool fast) {
-  if (fast) {
-    std::array<pipeline::Frame, burst> frames;
-    for (size_t i = 0; i < burst; ++i)
-      frames[i] = {.data = buffers_.data() + i * buffer_bytes + headroom_bytes,
-                   .bytes = static_cast<uint32_t>(frame_bytes_),
-                   .vlan = 0,
-                   .side = side_};
-    if (worker_->forward_plain(frames, false, now_s) != burst) fail("the fast path left a packet");
-    return;
-  }
+  if (!fast) return forward_by_stages();
+  if (forward_plain() != burst) fail("the fast path left a packet");
+}
+
+void Path::forward_fresh() {
+  if (forward_plain() != 0) fail("the fast path sent a packet that has no mapping");
+  forward_by_stages();
+}
+
+void Path::forward_by_stages() {
   for (size_t i = 0; i < burst; ++i) {
     pipeline::Packet& packet = burst_->packets[i];
     packet = {};

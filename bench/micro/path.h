@@ -18,13 +18,16 @@ std::string_view to_text(Way way);
 
 class Path : public pipeline::Buffers {
  public:
+  enum class Flows : uint8_t { opened, fresh };  // fresh: the first frame of each, outbound, opens its mapping
   // `mappings`: as many flows of UDP, or of TCP once established; `payload_bytes` behind the transport header.
-  Path(Way way, uint32_t mappings, bool tcp, uint32_t payload_bytes = 18);
+  Path(Way way, uint32_t mappings, bool tcp, uint32_t payload_bytes = 18, Flows flows = Flows::opened);
 
   // What is not the pipeline's cost: the next 64 frames into the buffers.
   void receive();
   // The pipeline's: all of them sent, or the program ends.
   void forward(bool fast);
+  // The same of fresh flows: the fast path knows none of them and leaves them to the stages.
+  void forward_fresh();
   static constexpr size_t burst = pipeline::burst_max;
 
  private:
@@ -32,6 +35,9 @@ class Path : public pipeline::Buffers {
   bool allocate(pipeline::Packet&) override { return false; }
   void release(pipeline::Packet&) override {}
   void open(uint32_t flow, bool tcp);
+  void keep(uint32_t flow, const std::vector<uint8_t>& frame);
+  void forward_by_stages();
+  size_t forward_plain();
   [[nodiscard]] std::vector<uint8_t> outbound_frame(uint32_t flow, bool tcp, uint8_t flags) const;
   [[nodiscard]] std::vector<uint8_t> inbound_frame(const std::vector<uint8_t>& sent, uint8_t flags) const;
   std::vector<uint8_t> pass(const std::vector<uint8_t>& frame, pipeline::Side side);
