@@ -22,8 +22,8 @@ void path(benchmark::State& state, Way way, bool tcp, What what) {
   state.SetItemsProcessed(state.iterations() * static_cast<int64_t>(Path::burst));
 }
 
-// Every frame opens a mapping, with its subscriber, block, log record and index entries, from an empty table until it is
-// full. `copied` is in it.
+// Every frame opens a mapping, with its subscriber, block, log record and index entries, from an empty table until it
+// is full. `copied` is in it.
 void fresh(benchmark::State& state, Way way, bool tcp) {
   std::optional<Path> path;
   const auto flows = static_cast<uint32_t>(state.range(0) / int64_t{Path::burst}) * uint32_t{Path::burst};

@@ -97,6 +97,11 @@ class PortBlocks {
   void release_block(uint32_t block);
   [[nodiscard]] bool empty(uint32_t block) const { return blocks_[block].used == 0; }
 
+  // What take_port() will read.
+  void prefetch(uint32_t block, uint32_t row) const {
+    __builtin_prefetch(&blocks_[block], 1);
+    __builtin_prefetch(bits(local_address_of(block), row) + ports_of(block).low / 64U, 1);
+  }
   // A random free port of the block for the protocol row; none if all are taken.
   std::optional<net::Port> take_port(uint32_t block, uint32_t row, uint32_t now_s = 0);
   // This very port of a held block; false if taken or reserved.

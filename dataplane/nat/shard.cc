@@ -106,36 +106,48 @@ MappingIndex Shard::find_inbound(uint32_t address_number, net::Protocol protocol
   return row ? inbound_slot(policy().pool.local_of(address_number), *row, port) : null_mapping;
 }
 
-net::Result<MappingIndex, Verdict> Shard::open_mapping(const OutboundKey& key, uint32_t hash, const net::Ipv6& b4,
-                                                       uint8_t softwire, net::Endpoint remote, uint32_t now_s) {
+void Shard::prefetch(Opening& opening, unsigned step) const {
+  if (step == 0) {
+    subscribers_.prefetch(opening.at = subscribers_.hash(opening.key.subscriber));
+  } else if (step == 1) {
+    opening.at = subscribers_.candidate(opening.at);
+  } else {
+    const Subscriber& subscriber = subscribers_[opening.at];
+    const auto row = protocol_row(opening.key.protocol);
+    for (uint8_t i = 0; row && i < subscriber.block_count; ++i) blocks_.prefetch(subscriber.blocks[i], *row);
+  }
+}
+
+MappingIndex Shard::open_mapping(const OutboundKey& key, uint32_t hash, const net::Ipv6& b4, uint8_t softwire,
+                                 net::Endpoint remote, uint32_t now_s, Verdict& why) {
   now_s_ = now_s;
   Wanted wanted;
   wanted.b4 = b4;
   wanted.softwire = softwire;
   wanted.life = Mapping::implicit_life;
   wanted.remote = remote;
-  auto made = make(key, hash, wanted, now_s);
-  if (made) counters_.opened.add();
+  const MappingIndex made = make(key, hash, wanted, now_s, why);
+  if (made != null_mapping) counters_.opened.add();
   return made;
 }
 
-// Making mappings: a subscriber, a port in his blocks, a record, its place in the indexes; all of it or nothing.
-
-net::Result<MappingIndex, Verdict> Shard::make(const OutboundKey& key, uint32_t hash, const Wanted& wanted,
-                                               uint32_t now_s) {
+MappingIndex Shard::make(const OutboundKey& key, uint32_t hash, const Wanted& wanted, uint32_t now_s, Verdict& why) {
+  const auto refuse = [&why](Verdict verdict) {
+    why = verdict;
+    return null_mapping;
+  };
   now_s_ = now_s;
   const auto row = protocol_row(key.protocol);
-  if (!row) return tl::unexpected(Verdict::protocol_unsupported);
-  if (live_.read() >= settings_.mappings_max) return tl::unexpected(Verdict::table_full);
-  if (now_s < policy().hold_after_boot_s && wanted.life == Mapping::implicit_life)
-    return tl::unexpected(Verdict::boot_hold);
+  if (!row) return refuse(Verdict::protocol_unsupported);
+  if (live_.read() >= settings_.mappings_max) return refuse(Verdict::table_full);
+  if (now_s < policy().hold_after_boot_s && wanted.life == Mapping::implicit_life) return refuse(Verdict::boot_hold);
   const auto subscriber = subscriber_for(key.subscriber, wanted.suggested.address);
-  if (!subscriber) return tl::unexpected(subscriber.error());
+  if (!subscriber) return refuse(subscriber.error());
   const auto lease = take_lease(*subscriber, *row, wanted);
   if (!lease) {
     if (is_quota(lease.error())) tell_of_quota(*subscriber, lease.error(), key.protocol);
     forget_if_idle(*subscriber);
-    return tl::unexpected(lease.error());
+    return refuse(lease.error());
   }
 
   Mapping mapping;
@@ -158,7 +170,7 @@ net::Result<MappingIndex, Verdict> Shard::make(const OutboundKey& key, uint32_t 
     if (index != null_mapping) slab_.give_back(index);
     blocks_.release_port(blocks_.block_of(lease->local_address, lease->port), *row, lease->port);
     forget_if_idle(*subscriber);
-    return tl::unexpected(Verdict::table_full);
+    return refuse(Verdict::table_full);
   }
   enter_indexes(index, mapping, lease->local_address);
   count_opening(*subscriber);

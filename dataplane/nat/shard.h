@@ -71,8 +71,8 @@ class Shard {
 
   [[nodiscard]] MappingIndex candidate(uint32_t hash) const { return outbound_.candidate(hash); }
 
-  // Where find_inbound() looks; the protocol is one that has ports. `local_address`: as the pool's local_of(), which with
-  // one worker is the address's number.
+  // Where find_inbound() looks; the protocol is one that has ports. `local_address`: as the pool's local_of(), which
+  // with one worker is the address's number.
   [[nodiscard]] const MappingIndex& inbound_place(uint32_t local_address, net::Protocol protocol,
                                                   net::Port port) const {
     return inbound_slot(local_address, *protocol_row(protocol), port);
@@ -86,9 +86,22 @@ class Shard {
   [[nodiscard]] const Mapping& operator[](MappingIndex index) const { return slab_[index]; }
   void prefetch_record(MappingIndex index) const { __builtin_prefetch(&slab_[index], 1); }
 
+  // A mapping about to be opened. open_mapping() follows a chain of look-ups (subscriber's bucket, record, blocks),
+  // each of which may be far away; prefetch() starts the load of one step after the other.
+  struct Opening {
+    static constexpr unsigned steps = 3;
+    OutboundKey key;
+    uint32_t at = 0;  // the step's result: hash, then subscriber
+  };
+  void prefetch(Opening& opening, unsigned step) const;
   // A new implicit mapping for the key; the verdict says why there is none.
   net::Result<MappingIndex, Verdict> open_mapping(const OutboundKey& key, uint32_t hash, const net::Ipv6& b4,
-                                                  uint8_t softwire, net::Endpoint remote, uint32_t now_s);
+                                                  uint8_t softwire, net::Endpoint remote, uint32_t now_s) {
+    Verdict why{};
+    const MappingIndex made = open_mapping(key, hash, b4, softwire, remote, now_s, why);
+    if (made == null_mapping) return tl::unexpected(why);
+    return made;
+  }
 
   // Lets a packet to `remote` through its mapping: keeps it and its session alive (RFC 4787 REQ-6), moves the TCP state
   // machine (RFC 7857 §2) and the softwire's far end (RFC 7785 §4(3)). Or says why not. tcp_flags: 0 for others.
@@ -163,7 +176,11 @@ class Shard {
   };
   Shard(ShardSettings settings, Slab slab, SessionSlab sessions, uint32_t now_s);
 
-  net::Result<MappingIndex, Verdict> make(const OutboundKey& key, uint32_t hash, const Wanted& wanted, uint32_t now_s);
+  // null_mapping with the reason in `why`. Not a Result, which is put together in memory and loaded as a whole: that
+  // load waits for every store before it, among them those to lines that are far away.
+  MappingIndex make(const OutboundKey& key, uint32_t hash, const Wanted& wanted, uint32_t now_s, Verdict& why);
+  MappingIndex open_mapping(const OutboundKey& key, uint32_t hash, const net::Ipv6& b4, uint8_t softwire,
+                            net::Endpoint remote, uint32_t now_s, Verdict& why);
   net::Result<uint32_t, Verdict> subscriber_for(const net::Ipv6& prefix, net::Ipv4 preferred);
   void forget_if_idle(uint32_t subscriber);
   net::Result<PortBlocks::Lease, Verdict> take_lease(uint32_t subscriber, uint32_t row, const Wanted& wanted);

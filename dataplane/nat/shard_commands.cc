@@ -96,16 +96,17 @@ CommandResult Shard::open_explicit(const Command& command, uint32_t now_s) {
   wanted.suggested = command.suggested;
   wanted.exact = command.exact;
   wanted.expiry_s = expiry_after(std::max(command.lifetime_s, command.pinned_s), now_s);
-  net::Result<MappingIndex, Verdict> made = reclaim(command, wanted, now_s);
-  if (*made == null_mapping) made = make(command.key, hash, wanted, now_s);
-  if (!made) return {command.ticket, status_of(made.error()), {}, 0, 0};
-  const net::Endpoint outside = slab_[*made].outside();
-  if (!let_in(*made, command.let_in)) {
-    end(*made, now_s);
+  Verdict why{};
+  MappingIndex made = reclaim(command, wanted, now_s);
+  if (made == null_mapping) made = make(command.key, hash, wanted, now_s, why);
+  if (made == null_mapping) return {command.ticket, status_of(why), {}, 0, 0};
+  const net::Endpoint outside = slab_[made].outside();
+  if (!let_in(made, command.let_in)) {
+    end(made, now_s);
     return {command.ticket, Status::table_full, {}, 0, 0};
   }
   counters_.opened_explicit.add();
-  explicit_changes_.put(*made);
+  explicit_changes_.put(made);
   return {command.ticket, Status::done, outside, command.lifetime_s, 0};
 }
 
@@ -122,9 +123,9 @@ CommandResult Shard::open_outbound(const Command& command, uint32_t now_s) {
     wanted.remote = command.remote;
     wanted.suggested = command.suggested;
     wanted.exact = command.exact;
-    const auto made = make(command.key, hash, wanted, now_s);
-    if (!made) return {command.ticket, status_of(made.error()), {}, 0, 0};
-    index = *made;
+    Verdict why{};
+    index = make(command.key, hash, wanted, now_s, why);
+    if (index == null_mapping) return {command.ticket, status_of(why), {}, 0, 0};
     counters_.opened_explicit.add();
   }
   const bool is_known = !slab_[index].has(Mapping::many_remotes)

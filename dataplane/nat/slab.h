@@ -93,7 +93,9 @@ class RecordSlab {
   // A free record, or null_record. It is zero except for its version and its link.
   uint32_t take() {
     const uint32_t index = free_head_;
-    if (index != null_record) free_head_ = records_[index].*Traits::free_link;
+    if (index == null_record) return index;
+    free_head_ = records_[index].*Traits::free_link;
+    __builtin_prefetch(&records_[free_head_], 1);  // the next one's, that it need not be waited for
     return index;
   }
   void give_back(uint32_t index) {

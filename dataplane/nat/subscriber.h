@@ -67,6 +67,15 @@ class SubscriberTable {
   [[nodiscard]] uint32_t find(const net::Ipv6& prefix) const {
     return index_.find(hash_(prefix), [&](uint32_t at) { return records_[at].prefix == prefix; });
   }
+  // find() in steps, so that a burst's loads overlap: hash(), prefetch(), then candidate(), whose record is prefetched.
+  [[nodiscard]] uint32_t hash(const net::Ipv6& prefix) const { return hash_(prefix); }
+  void prefetch(uint32_t hash) const { index_.prefetch(hash); }
+  [[nodiscard]] uint32_t candidate(uint32_t hash) const {
+    const uint32_t index = index_.candidate(hash);
+    const auto* record = reinterpret_cast<const uint8_t*>(&records_[index]);
+    for (size_t line = 0; line < sizeof(Subscriber); line += 64) __builtin_prefetch(record + line, 1);
+    return index;
+  }
   // A new subscriber without blocks; 0 if the table is full.
   uint32_t add(const net::Ipv6& prefix) {
     if (free_.empty() || !index_.insert(hash_(prefix), free_.back())) return 0;

@@ -54,6 +54,11 @@ struct Port {
 struct Ipv6 {
   std::array<uint8_t, 16> bytes{};
   friend constexpr auto operator<=>(const Ipv6&, const Ipv6&) = default;
+  // Not the default, which g++ 12 makes a call of memcmp.
+  friend constexpr bool operator==(const Ipv6& a, const Ipv6& b) {
+    const auto x = std::bit_cast<std::array<uint64_t, 2>>(a.bytes), y = std::bit_cast<std::array<uint64_t, 2>>(b.bytes);
+    return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
+  }
 };
 
 struct Mac {

@@ -64,6 +64,9 @@ class Worker {
   void receive(Burst& burst);
   void look_up(Burst& burst, bool outbound);
   void open_mappings(Burst& burst, uint32_t now_s);
+  void look_ahead(const Burst& burst);
+  void prefetch_opening();
+  static bool wants_mapping(const Packet& packet);
   [[nodiscard]] std::optional<nat::Verdict> admit_outbound(const Packet& packet, uint32_t now_s);
   [[nodiscard]] std::optional<nat::Verdict> admit_inbound(const Packet& packet, uint32_t now_s);
   void translate_outbound(Burst& burst, Packet& packet, uint32_t now_s);
@@ -81,6 +84,9 @@ class Worker {
   [[nodiscard]] nat::OutboundKey key_of(const Packet& packet) const;
 
   const Snapshot* snapshot_ = nullptr;
+  static constexpr size_t openings_apart = 2;
+  std::array<nat::Shard::Opening, burst_max> openings_;  // of the burst at hand, for prefetch_opening()
+  size_t openings_count_ = 0, openings_asked_ = 0;
   unsigned full_bursts_ = 0;  // outbound, one after the other up to now
   WorkerCounters counters_;
   Identifications identifications_;
