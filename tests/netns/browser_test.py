@@ -1,15 +1,13 @@
 #!/usr/bin/python3
 """A visitor with a real browser: headless Chromium finds a home by its name, reads the portal and clicks its links.
 
-Chromium is larger than all else the tests need together, so packages.txt does not ask for it: where there is none
-(apt-get install chromium chromium-driver), this is skipped. SCREENSHOTS=FOLDER keeps what it looks like.
+It needs what tests/packages.txt lists. SCREENSHOTS=FOLDER keeps what it looks like.
 """
 
 import base64
 import json
 import os
 import pathlib
-import shutil
 import unittest
 import urllib.error
 import urllib.request
@@ -85,7 +83,6 @@ class Browser:
             pathlib.Path(folder, f"{name}.png").write_bytes(data)
 
 
-@unittest.skipUnless(shutil.which("chromedriver"), "no browser: apt-get install chromium chromium-driver")
 class Visit(unittest.TestCase):
     @classmethod
     def setUpClass(cls):

@@ -55,7 +55,7 @@ def run(command, timeout=30, check=True, text_in=None):
         done = subprocess.run(words, input=text_in, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               timeout=timeout, errors="replace", stdin=None if text_in else subprocess.DEVNULL)
     except FileNotFoundError:
-        raise LabError(f"{words[0]}: not installed (packages.txt lists what is needed)") from None
+        raise LabError(f"{words[0]}: not installed (packages.txt and tests/packages.txt list what is needed)") from None
     except subprocess.TimeoutExpired as late:
         raise LabError(f"{' '.join(words)}: not done after {timeout} s\n{late.output or ''}") from None
     if check and done.returncode != 0:
