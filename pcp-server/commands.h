@@ -54,7 +54,7 @@ struct Command {
   net::Endpoint suggested;     // outside; zero address and zero port each mean "any"
   bool exact = false;          // suggested or nothing (PREFER_FAILURE §13.2, PEER §12.3)
   bool reclaim = false;        // the suggested port is his again if it rests and was this inside endpoint's (§15)
-  bool restored = false;       // open: it was granted before a restart, and traffic makes it no longer than that was
+  bool restored = false;       // open: it is what was granted before, and traffic makes it no longer than that was
   uint32_t lifetime_s = 0;     // open*: from now
   uint32_t pinned_s = 0;       // what PEERs keep it for whatever becomes of its explicit life
   net::Endpoint remote;        // open_outbound

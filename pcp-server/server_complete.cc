@@ -137,6 +137,7 @@ void Server::undo(Entries::iterator at, const Pending& pending, uint64_t now_s) 
   } else if (before && !before->mapping.ended) {
     command.suggested = before->mapping.outside;
     command.exact = false;
+    command.restored = true;  // for as long as the record says, whatever traffic there is
     command.lifetime_s = remaining_s(before->mapping.expires_s, now_s);
     command.let_in = let_in(key, &before->mapping.filters);
   } else {

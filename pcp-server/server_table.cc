@@ -53,14 +53,16 @@ void Server::let_rest(Entries::iterator at, uint64_t now_s) {
 
 void Server::expire(uint64_t now_s) {
   resting_.expire(now_s);
+  std::vector<RecordKey> ended;  // all before any is settled: what goes on of a mapping is what is left then
   while (!by_expiry_.empty() && by_expiry_.begin()->first <= now_s) {
     ++counters_[Event::expired];
     const RecordKey key = *by_expiry_.begin()->second;
     const auto at = entries_.find(key);
     let_rest(at, now_s);
     revoke(at);
-    settle(key, now_s);
+    ended.push_back(key);
   }
+  for (const RecordKey& key : ended) settle(key, now_s);
 }
 
 // A record's time is up. The translator sees that by itself, unless another record of the same mapping goes on.

@@ -54,7 +54,7 @@ struct Command {
   Verb verb{};
   bool exact = false;    // suggested or nothing (PREFER_FAILURE)
   bool reclaim = false;  // the suggested port, if it rests and was this inside endpoint's, is his again (RFC 6887 §15)
-  bool restored = false;  // granted before a restart: traffic makes it no longer than lifetime_s
+  bool restored = false;  // what was granted before: traffic makes it no longer than lifetime_s
   uint8_t softwire = 0;   // open_explicit: which of our AFTR addresses the B4 is reached from
   OutboundKey key;
   net::Ipv6 b4;

@@ -82,7 +82,7 @@ CommandResult Shard::open_explicit(const Command& command, uint32_t now_s) {
         return {command.ticket, status_of(*refused), outside, 0, 0};
     if (slab_[known].is_static()) return {command.ticket, Status::done, outside, static_lifetime_s, 0};
     if (!let_in(known, command.let_in)) return {command.ticket, Status::table_full, outside, 0, 0};
-    // What was granted before a restart is not granted for longer by it.
+    // What was granted before is not granted for longer by a restart, or a renewal that came to nothing.
     const uint32_t left_by_traffic_s = command.restored ? 0 : left_s(implicit_due_s(slab_[known]), now_s);
     const uint32_t lifetime_s = std::max(command.lifetime_s, left_by_traffic_s);
     set_life(known, Mapping::explicit_life, 0, expiry_after(std::max(lifetime_s, command.pinned_s), now_s));

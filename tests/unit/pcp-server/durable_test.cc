@@ -115,6 +115,14 @@ TEST_F(Durable, PCP_054_a_full_disk_refuses_new_ones_and_keeps_the_old) {
   EXPECT_EQ(code_of(udp(5000)), Code::success);
 }
 
+TEST_F(Durable, a_renewal_that_could_not_be_stored_leaves_its_time_as_it_was_beside_traffic) {
+  map(udp(5000, 0, 120));
+  translator.outbound(key_of(5000), now_s);
+  store_works = false;
+  EXPECT_EQ(code_of(udp(5000, 0, 3600)), Code::no_resources);
+  EXPECT_EQ(translator.records().at(key_of(5000)).explicit_until_s, now_s + 120);
+}
+
 TEST_F(Durable, PCP_051_an_implicit_mapping_survives_a_MAP_that_could_not_be_stored) {
   const net::Endpoint outside = translator.outbound(key_of(5000), now_s);
   store_works = false;

@@ -120,6 +120,19 @@ TEST_F(PcpServer, PCP_051_a_MAP_and_its_PEERs_share_a_mapping_and_end_apart) {
   EXPECT_EQ(server.size(), 0U);
 }
 
+// The PEER's end is not said by making the MAP again, which has ended in the same second.
+TEST_F(PcpServer, PCP_051_a_MAP_and_its_PEER_that_end_at_once) {
+  MapRequest filtered = udp(5000, 0, 600);
+  filtered.filters = {{0, 128, port(0), as_mapped("203.0.113.9")}};
+  map(filtered);
+  peer(udp(5000, 0, 300), r1);
+  ASSERT_EQ(server.size(), 2U);
+  now_s += 700;
+  server.expire(now_s);
+  EXPECT_TRUE(server.take_effects().commands.empty());
+  EXPECT_EQ(server.size(), 0U);
+}
+
 TEST_F(PcpServer, PCP_051_a_MAP_that_expires_leaves_its_PEERs) {
   map(udp(5000, 0, 600));
   peer(udp(5000, 0, 3600), r1);
