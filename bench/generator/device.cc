@@ -137,13 +137,15 @@ void Link::release(std::span<rte_mbuf*> frames) {
 }
 
 // From the receive side's buffers: those of the send side stay filler.
-void Link::send_copy(std::span<const uint8_t> bytes) const {
+bool Link::send_copy(std::span<const uint8_t> bytes) const {
   rte_mbuf* frame = rte_pktmbuf_alloc(receive_pool_);
-  if (frame == nullptr) return;
+  if (frame == nullptr) return false;
   std::memcpy(rte_pktmbuf_mtod(frame, uint8_t*), bytes.data(), bytes.size());
   frame->data_len = static_cast<uint16_t>(bytes.size());
   frame->pkt_len = frame->data_len;
-  if (rte_eth_tx_burst(port_, 0, &frame, 1) == 0) rte_pktmbuf_free(frame);
+  if (rte_eth_tx_burst(port_, 0, &frame, 1) == 1) return true;
+  rte_pktmbuf_free(frame);
+  return false;
 }
 
 void start_dpdk(const std::vector<LinkPlan>& links, const std::string& options, unsigned core) {

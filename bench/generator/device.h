@@ -41,7 +41,7 @@ class Link {
   [[nodiscard]] uint16_t send(std::span<rte_mbuf*> frames) const;
   static void release(std::span<rte_mbuf*> frames);
   // One short frame of its own, copied.
-  void send_copy(std::span<const uint8_t> bytes) const;
+  bool send_copy(std::span<const uint8_t> bytes) const;
 
  private:
   void configure();

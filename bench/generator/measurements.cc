@@ -15,6 +15,9 @@ namespace {
 constexpr double search_resolution = 0.01;
 constexpr double loss_step = 0.1;  // RFC 2544 §26.3
 
+constexpr double pcp_load = 0.9;  // of the saturated throughput
+constexpr double pcp_rates[] = {0, 100, 1'000, 10'000};
+
 struct Bench {
   Tester& tester;
   Flows& flows;
@@ -105,6 +108,33 @@ void latency(const Bench& bench, const Circumstances& at) {
   report("latency", at, values, text);
 }
 
+// PCP beside forwarding at most of what the device can: how soon requests are answered, and what is lost meanwhile and
+// without any.
+void pcp(const Bench& bench, const Circumstances& at) {
+  if (bench.options.dut != Dut::dslite) return;  // the clients are behind softwires
+  Trial trial = trial_of(bench, at);
+  const double most = rate_of(run(bench, trial), trial);
+  for (const double asks_per_s : pcp_rates) {
+    Asker asker;
+    trial.rate_pps = most * pcp_load;
+    trial.asker = &asker;
+    trial.asks_per_s = asks_per_s;
+    Json values = json_of(run(bench, trial));
+    values["load"] = pcp_load;
+    values["rate_pps"] = trial.rate_pps;
+    values["pcp"] = {{"asks_per_s", asks_per_s},
+                     {"asked", asker.asked},
+                     {"answered", asker.answered},
+                     {"refused", asker.refused},
+                     {"latency_us", json_of(asker.latency)}};
+    report("pcp", at, values,
+           std::to_string(asker.answered) + " of " + std::to_string(asker.asked) + " requests answered, " +
+               std::to_string(asker.refused) + " refused, us: " + json_of(asker.latency).dump() + ", frames lost " +
+               std::to_string(values["upstream"].value("lost", 0)) + " up, " +
+               std::to_string(values["downstream"].value("lost", 0)) + " down");
+  }
+}
+
 // Established traffic at a share of the load, with some of the frames opening mappings.
 void mix(const Bench& bench, const Circumstances& at) {
   Trial trial = trial_of(bench, at);
@@ -181,6 +211,7 @@ constexpr Measurement measurements[] = {
     {"frame-loss", frame_loss, true, "BEN-014"},
     {"latency", latency, true, "BEN-011 BEN-012"},
     {"mix", mix, true, "BEN-042"},
+    {"pcp", pcp, true, "BEN-032"},
     {"new-rate", new_rate, false, "BEN-041 BEN-043 BEN-044"},
     {"tear-down", tear_down, false, "BEN-046"},
 };

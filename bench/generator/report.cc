@@ -12,14 +12,6 @@ namespace {
 
 constexpr double limiting_full_share = 0.1;  // where the device refuses less of the bursts, it waits for the generator
 
-Json latency_json(const Histogram& latency) {
-  const auto us = [](uint64_t tsc) { return static_cast<double>(tsc) * 1e6 / static_cast<double>(tsc_hz()); };
-  const uint64_t high = latency.percentile(99.9);
-  return {{"frames", latency.count()},         {"min", us(latency.min())}, {"p50", us(latency.percentile(50))},
-          {"p99", us(latency.percentile(99))}, {"p99.9", us(high)},        {"max", us(latency.max())},
-          {"pdv", us(high - latency.min())}};  // RFC 8219 §7.3.1
-}
-
 }  // namespace
 
 void report(const std::string& measurement, const Circumstances& at, const Json& values, const std::string& text) {
@@ -42,6 +34,14 @@ Json json_of(const FaultCounts& faults) {
   return json;
 }
 
+Json json_of(const Histogram& latency) {
+  const auto us = [](uint64_t tsc) { return static_cast<double>(tsc) * 1e6 / static_cast<double>(tsc_hz()); };
+  const uint64_t high = latency.percentile(99.9);
+  return {{"frames", latency.count()},         {"min", us(latency.min())}, {"p50", us(latency.percentile(50))},
+          {"p99", us(latency.percentile(99))}, {"p99.9", us(high)},        {"max", us(latency.max())},
+          {"pdv", us(high - latency.min())}};  // RFC 8219 §7.3.1
+}
+
 Json json_of(const TrialResult& result) {
   Json json{{"pps", result.pps()}, {"seconds", result.seconds}};
   bool generator_limits = false;
@@ -57,7 +57,7 @@ Json json_of(const TrialResult& result) {
               {"lost", result.lost(direction)},
               {"full", full}};
     if (const auto& latency = result.latency[index_of(direction)]; latency.count() > 0)
-      of_way["latency_us"] = latency_json(latency);
+      of_way["latency_us"] = json_of(latency);
   }
   if (result.fresh_sent > 0) json["fresh"] = {{"sent", result.fresh_sent}, {"received", result.fresh_received}};
   json["generator_limits"] = generator_limits;

@@ -20,6 +20,7 @@ struct Circumstances {
 // One line each way: `values` after what `at` says, and `text`.
 void report(const std::string& measurement, const Circumstances& at, const Json& values, const std::string& text);
 
+Json json_of(const Histogram& latency);  // in microseconds
 Json json_of(const TrialResult& result);
 Json json_of(const FaultCounts& faults);  // what was wrong, by name
 std::string millions(double value);       // "1.234"

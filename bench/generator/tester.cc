@@ -199,8 +199,16 @@ void Tester::handle_other(Direction arrived_at, const rte_mbuf& frame) {
   const size_t bytes = station.handle({bytes_of(frame), frame.data_len}, answer);
   if (bytes > 0)
     links_[index_of(arrived_at)]->send_copy(std::span(answer).first(bytes));
-  else
+  else if (asker_ == nullptr || !asker_->hear({bytes_of(frame), frame.data_len}, read_tsc()))
     ++stale_;
+}
+
+void Tester::ask(Asker& asker) {
+  Asker::Frame request;
+  const Station& station = stations_[index_of(Direction::upstream)];
+  const size_t bytes = asker.write_next(request, station.mac(), *station.device_mac());
+  const uint64_t now = read_tsc();
+  if (links_[index_of(Direction::upstream)]->send_copy(std::span(request).first(bytes))) asker.sent(now);
 }
 
 // One frame of each flow of a range that is `wanted`, in scattered order, each way that sends. Without a rate no more
@@ -344,6 +352,8 @@ TrialResult Tester::run(const Trial& trial) {
   begin_trial(trial.frame_bytes);
   fresh_ = std::max(fresh_, trial.flows);
   until_fresh_ = trial.fresh_every;
+  asker_ = trial.asker;
+  const uint64_t asked_before = asker_ == nullptr ? 0 : asker_->asked;
   const uint32_t fresh_before = fresh_;
   bool warm = false;
   const auto take = [&](Direction direction, const Tag& tag, const rte_mbuf& frame) {
@@ -365,6 +375,9 @@ TrialResult Tester::run(const Trial& trial) {
       before = {result.ways[0].received, result.ways[1].received};
       result.seconds = -to_seconds(now - start);
     }
+    if (asker_ != nullptr &&
+        asker_->asked - asked_before < static_cast<uint64_t>(to_seconds(now - start) * trial.asks_per_s))
+      ask(*asker_);
     for (const Direction direction : directions) {
       poll(direction, [&](const Tag& tag, const rte_mbuf& frame) { take(direction, tag, frame); });
       const size_t at = index_of(direction);
@@ -394,6 +407,7 @@ TrialResult Tester::run(const Trial& trial) {
   release_held();
   drain(take);
   result.stale = stale_;
+  asker_ = nullptr;
   return result;
 }
 

@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "bench/generator/asker.h"
 #include "bench/generator/device.h"
 #include "bench/generator/flows.h"
 #include "bench/generator/frames.h"
@@ -28,6 +29,8 @@ struct Trial {
   size_t frame_bytes = frame_min_bytes;
   uint32_t fresh_every = 0;  // of this many frames from subscribers, one opens a mapping; 0: none does
   bool latency = false;
+  Asker* asker = nullptr;  // its requests go in beside the traffic,
+  double asks_per_s = 0;   // so many a second
 };
 
 using FaultCounts = std::array<uint64_t, 16>;  // by Fault; `none`: those checked and found right
@@ -114,6 +117,7 @@ class Tester {
   void learn(const Tag& tag, const rte_mbuf& frame, OpenResult& result);
   [[nodiscard]] uint32_t next_of(const Trial& trial, Direction direction);
   void handle_other(Direction arrived_at, const rte_mbuf& frame);
+  void ask(Asker& asker);
   void release_held();
 
   Flows& flows_;
@@ -124,6 +128,7 @@ class Tester {
   size_t frame_bytes_ = frame_min_bytes;
   uint32_t trial_;
   uint64_t stale_ = 0;
+  Asker* asker_ = nullptr;                // of the trial that runs
   uint32_t fresh_ = 0, until_fresh_ = 0;  // the next flow never sent before; frames until it is due
   Picker picker_{9693};
 };

@@ -90,6 +90,8 @@ class Portoland(Program):
 
     def words(self):
         shutil.rmtree(self.folder / "hugetlbfs/state", ignore_errors=True)
+        for file in self.folder.glob(f"{self.name}.sqlite*"):
+            file.unlink()
         config = self.folder / f"{self.name}.conf"
         config.write_text(self.configuration())
         return [str(self.binaries / "portoland"), "-c", str(config)]
@@ -118,6 +120,10 @@ subscriber-prefix-length = 96
 [pool]
 prefix = 198.19.0.0/{self.pool}
 quarantine = 0s
+[pcp]
+store = {"" if self.settings.without_store else f"{self.folder}/{self.name}.sqlite"}
+requests-per-second = 1000000
+request-burst = 1000000
 [cli]
 socket = {self.folder}/cli.sock
 [log]
