@@ -19,7 +19,7 @@ namespace {
 using std::chrono::seconds;
 constexpr Duration path_check_interval = seconds(30);
 constexpr Duration path_retry = seconds(5);
-constexpr Duration stop_time = seconds(3);
+constexpr Duration stop_time = seconds(7);  // a lost deletion is sent again after 3 s (RFC 6887 §8.1.1)
 constexpr Duration once_time = seconds(30);
 constexpr Duration sleep_max = seconds(60);  // the timer stands still while the machine sleeps, boot time does not
 
@@ -170,7 +170,8 @@ MappingSpec Agent::spec_of(const Service& service, const State& saved, Time now)
   spec.suggested.port = service.suggested_port;
   spec.lifetime_s = config_.pcp.lifetime_s;
   if (const auto* before = ddns::saved_mapping(saved, address_text(config_.pcp.server), spec.protocol, spec.inside)) {
-    if (before->expires > now) spec.nonce = before->nonce;
+    spec.is_known = before->expires > now;
+    if (spec.is_known) spec.nonce = before->nonce;
     if (service.suggested_port == net::Port{}) spec.suggested = before->outside;
   }
   return spec;
@@ -199,7 +200,8 @@ void Agent::restore_leases(const State& saved, Time now) {
         configured(each.mapping.protocol, each.mapping.inside))
       continue;
     Lease lease{0, {}, each.known_as, each.description, each.ends.value_or(never)};
-    lease.spec.nonce = each.mapping.expires > now ? each.mapping.nonce : random_nonce();
+    lease.spec.is_known = each.mapping.expires > now;
+    lease.spec.nonce = lease.spec.is_known ? each.mapping.nonce : random_nonce();
     lease.spec.protocol = each.mapping.protocol;
     lease.spec.inside = each.mapping.inside;
     lease.spec.suggested = each.mapping.outside;

@@ -59,11 +59,12 @@ void PcpClient::release(MappingId id, Time now) {
   const auto at = mappings_.find(id);
   if (at == mappings_.end()) return;
   Mapping& mapping = at->second;
-  if (!mapping.grant && !mapping.awaiting) {  // the server never heard of it
+  if (!mapping.grant && !mapping.awaiting && !mapping.spec.is_known) {  // the server never heard of it
     mappings_.erase(at);
     return;
   }
   mapping.phase = Phase::releasing;
+  mapping.overtaken = mapping.awaiting;
   mapping.due = now;
   mapping.retransmit = {};
   mapping.unanswered = 0;
@@ -251,15 +252,18 @@ void PcpClient::check_epoch(const pcp::Response& response, Time now, const Mappi
 
 void PcpClient::succeed(Table::iterator at, const pcp::Response& response, Time now) {
   auto& [id, mapping] = *at;
-  mapping.awaiting = false;
   // A deletion is confirmed by lifetime 0; anything else is the late answer to an earlier request, and the deletion
-  // goes on being retransmitted (§15).
+  // goes on being retransmitted (§15), the first time at once.
   if (mapping.phase == Phase::releasing) {
-    if (response.lifetime_s != 0) return;
+    if (response.lifetime_s != 0) {
+      if (std::exchange(mapping.overtaken, false)) mapping.due = now;
+      return;
+    }
     report(PcpEvent::Kind::released, id, mapping.grant.value_or(Grant{}));
     mappings_.erase(at);
     return;
   }
+  mapping.awaiting = false;
   if (response.lifetime_s == 0) {  // the server ended it (§14.2)
     if (mapping.grant) lose(id, mapping);
     return ask(mapping, now + next_retransmit({}));

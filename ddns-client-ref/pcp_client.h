@@ -34,6 +34,7 @@ struct MappingSpec {
   net::Endpoint inside;
   net::Endpoint suggested;  // outside; zero: any
   uint32_t lifetime_s = 3600;
+  bool is_known = false;              // to the server, perhaps: an earlier run of the program asked with this nonce
   bool keep = true;                   // false: asked for once and left to expire, a probe
   bool prefer_failure = false;        // the first time the suggested endpoint or none (§13.2)
   std::optional<net::Ipv4> remote{};  // the only host that is let in (§13.3); none: everybody
@@ -124,6 +125,7 @@ class PcpClient {
     unsigned renewals = 0;          // sent since the grant
     unsigned unanswered = 0;        // requests to the address in use
     bool awaiting = false;          // sent and not answered
+    bool overtaken = false;  // by its deletion: the server may have dropped that while it was busy with the request
   };
   using Table = std::map<MappingId, Mapping>;
 

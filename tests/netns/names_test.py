@@ -169,6 +169,7 @@ status-socket = {self.lab.directory}/client.sock
         wait_for("the client to end in good order", lambda: not client.alive())
         self.assertEqual(client.popen.returncode, 0, client.tail())
         self.assertNotIn("another process listens there", client.tail())
+        self.assertNotIn(f"{HOME}:8080", self.mapped(), client.tail())
 
     # --- detection (§2.3) -------------------------------------------------------------------------------------------
 

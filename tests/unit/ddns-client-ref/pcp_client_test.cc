@@ -333,6 +333,38 @@ TEST(PcpClient, PCC_015_an_absurd_lifetime_is_a_day) {
   EXPECT_EQ(pcp.sent.size(), 2U);
 }
 
+// A server drops what comes while it is busy with the mapping, so the deletion may be lost on it.
+TEST(PcpClient, a_deletion_that_overtook_a_request_is_sent_again_once_that_is_answered) {
+  ScriptedPcp pcp;
+  pcp.add(0, pcp.spec());
+  const auto request = pcp.sent[0].bytes;
+  pcp.client.release(0, pcp.now);
+  pcp.deliver(pcp.success(request, "192.0.2.1:4000", 3600));
+  ASSERT_EQ(pcp.sent.size(), 3U);
+  EXPECT_EQ(pcp.last_request().lifetime_s, 0U);
+  pcp.deliver(pcp.success(request, "192.0.2.1:4000", 3600));  // a duplicate on the way is no reason
+  EXPECT_EQ(pcp.sent.size(), 3U);
+  pcp.grant("192.0.2.1:4000", 0);
+  EXPECT_FALSE(pcp.client.has(0));
+}
+
+TEST(PcpClient, what_an_earlier_run_may_have_left_is_deleted_even_before_it_could_be_asked_for) {
+  for (const bool is_known : {false, true}) {
+    ScriptedPcp pcp;
+    pcp.add(0, pcp.spec(1, "10.0.0.10:80"));
+    pcp.refuse(pcp::Code::no_resources, 150);  // new mappings wait
+    MappingSpec spec = pcp.spec(2, "10.0.0.11:80");
+    spec.is_known = is_known;
+    pcp.add(1, spec);
+    ASSERT_EQ(pcp.sent.size(), 1U);
+    pcp.client.release(1, pcp.now);
+    pcp.collect();
+    ASSERT_EQ(pcp.sent.size(), is_known ? 2U : 1U);
+    EXPECT_EQ(pcp.client.has(1), is_known);
+    EXPECT_EQ(pcp.last_request().lifetime_s == 0, is_known);
+  }
+}
+
 TEST(PcpClient, release_asks_with_lifetime_0_until_it_is_confirmed) {
   ScriptedPcp pcp;
   pcp.add(0, pcp.spec());
