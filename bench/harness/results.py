@@ -1,4 +1,4 @@
-"""What a run has found: every value as CSV, medians as ratios to testpmd in Markdown, and a picture of those."""
+"""What a run has found: every value as CSV, ratios to testpmd in Markdown, and a picture of the throughput."""
 
 import collections
 import contextlib
@@ -100,7 +100,8 @@ class Results:
             yield from [f"{program}:", "", *(f"    {line}" for line in lines), ""]
 
     def draw(self, path):
-        """Saturated throughput against mappings, one line a program; False if there is no matplotlib."""
+        """Saturated throughput against mappings, the best round of each program with a bar down to its median; False if
+        there is no matplotlib."""
         with contextlib.suppress(ImportError):
             import matplotlib
             matplotlib.use("svg")
@@ -108,7 +109,7 @@ class Results:
             lines = collections.defaultdict(list)
             for (measurement, _, size, way, mappings, program), values in sorted(self.grouped().items()):
                 if measurement == "saturated" and way == "both":
-                    lines[size, program].append((mappings, statistics.median(values) / 1e6))
+                    lines[size, program].append((mappings, max(values) / 1e6, statistics.median(values) / 1e6))
             sizes = sorted({size for size, _ in lines})
             if not sizes:
                 return True
@@ -116,9 +117,11 @@ class Results:
             for axis, size in zip(axes[0], sizes):
                 for (of_size, program), points in lines.items():
                     if of_size == size:
-                        axis.plot(*zip(*points), marker="o", label=program)
+                        at, best, median = zip(*points)
+                        down = [high - low for high, low in zip(best, median)]
+                        axis.errorbar(at, best, yerr=(down, [0] * len(down)), marker="o", capsize=3, label=program)
                 axis.set(xscale="log", xlabel="mappings", ylabel="million packets a second, both directions",
-                         title=f"{size}-byte frames")
+                         title=f"{size}-byte frames: best round, bar to the median")
                 axis.set_ylim(bottom=0)
                 axis.legend()
                 axis.grid(True, alpha=0.3)
