@@ -49,7 +49,8 @@ class Dyndns2Protocol final : public UpdateProtocol {
                    "&port=" + std::to_string(uint16_t{record.outside.port.number}) +
                        "&proto=" + net::to_text(record.protocol) + "&service=" + percent_encoded(record.service) +
                        "&scheme=" + percent_encoded(record.scheme) + "&path=" + percent_encoded(record.path) +
-                       "&title=" + percent_encoded(record.title) + "&lifetime=" + std::to_string(record.lifetime_s));
+                       "&title=" + percent_encoded(record.title) + "&lifetime=" + std::to_string(record.lifetime_s) +
+                       (record.type.empty() ? "" : "&type=" + percent_encoded(record.type)));
   }
 
   // The address is named here too: a server that does not know `offline` must not take this request's source.

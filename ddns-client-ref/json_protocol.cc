@@ -16,7 +16,7 @@ class JsonProtocol final : public UpdateProtocol {
       : server_(server), authorization_("Bearer " + credentials.account + ":" + credentials.token) {}
 
   HttpRequest registration(const Registration& record) const override {
-    const nlohmann::ordered_json body = {
+    nlohmann::ordered_json body = {
         {"protocol", net::to_text(record.protocol)},
         {"address", net::to_text(record.outside.address)},
         {"port", uint16_t{record.outside.port.number}},
@@ -25,6 +25,7 @@ class JsonProtocol final : public UpdateProtocol {
         {"title", record.title},
         {"lifetime_s", record.lifetime_s},
     };
+    if (!record.type.empty()) body["type"] = record.type;
     return {"PUT",
             target(record),
             {{"Authorization", authorization_}, {"Content-Type", "application/json"}, {"Accept", "application/json"}},

@@ -235,7 +235,8 @@ int export_all(const Config&, Registry& registry, const Words&, const AdminIo& i
     for (const Service& each : entry ? entry->services : std::vector<Service>{}) {
       json service = {{"id", each.id},         {"protocol", net::to_text(each.protocol)},
                       {"scheme", each.scheme}, {"outside", net::to_text(each.outside)},
-                      {"path", each.path},     {"title", each.title}};
+                      {"path", each.path},     {"title", each.title},
+                      {"type", each.type}};
       if (each.expires_at_s != INT64_MAX) service["expires_at"] = each.expires_at_s;
       if (each.inside)
         service["subscriber"] = each.inside->subscriber, service["inside"] = net::to_text(each.inside->endpoint);

@@ -29,6 +29,7 @@ json to_json(const Service& service, int64_t now_s) {
           {"scheme", service.scheme},
           {"path", service.path},
           {"title", service.title},
+          {"type", service.type},
           {"uri", uri_of(service)},
           {"lifetime_s", service.expires_at_s - now_s},
           {"updated_at", service.updated_at_s}};
@@ -67,6 +68,7 @@ constexpr Field fields[] = {
     {"scheme", "text", [](const json& value, Service& out, uint64_t&) { return take_text(value, out.scheme); }},
     {"path", "text", [](const json& value, Service& out, uint64_t&) { return take_text(value, out.path); }},
     {"title", "text", [](const json& value, Service& out, uint64_t&) { return take_text(value, out.title); }},
+    {"type", "text", [](const json& value, Service& out, uint64_t&) { return take_text(value, out.type); }},
     {"lifetime_s", "seconds, a number of 1 or more",
      [](const json& value, Service&, uint64_t& lifetime_s) {
        if (!value.is_number_unsigned() || value.get<uint64_t>() == 0) return false;
@@ -86,7 +88,7 @@ net::Result<Service, Reply> parse_service(UpdateContext& context, const Request&
     if (std::ranges::find(fields, member.key(), &Field::name) == std::end(fields))
       return tl::unexpected(api_error(400, "unknown_member",
                                       "no such member; known are protocol, address, port, scheme, "
-                                      "path, title, lifetime_s"));
+                                      "path, title, type, lifetime_s"));
   Service out;
   out.id = id;
   out.scheme = default_scheme(id);

@@ -15,7 +15,9 @@ uint32_t ttl_of(const DnsConfig& config, int64_t expires_at_s, int64_t now_s) {
 
 std::string type_owner(const Service& service, std::string_view fqdn) {  // "_http._tcp.a.example"
   const Scheme* scheme = find_scheme(service.scheme);
-  const std::string label = scheme != nullptr ? std::string(scheme->srv_service) : service.id;
+  const std::string label = !service.type.empty() ? service.type
+                            : scheme != nullptr   ? std::string(scheme->srv_service)
+                                                  : service.id;
   return "_" + label + "._" + net::to_text(service.protocol) + "." + std::string(fqdn);
 }
 

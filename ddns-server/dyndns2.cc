@@ -1,6 +1,6 @@
-// The dyndns2 protocol as its clients speak it (rows DYN), with port, proto, service, scheme, path, title and lifetime
-// as optional extras (RFC 7393 §2.1: "updated so that an alternate port number is signaled"). A body is nothing but
-// codes, since clients look for "good" anywhere in it (DYN-007); the reason goes into a header.
+// The dyndns2 protocol as its clients speak it (rows DYN), with port, proto, service, scheme, path, title, type and
+// lifetime as optional extras (RFC 7393 §2.1: "updated so that an alternate port number is signaled"). A body is
+// nothing but codes, since clients look for "good" anywhere in it (DYN-007); the reason goes into a header.
 #include <algorithm>
 
 #include "dataplane/net/text.h"
@@ -95,6 +95,7 @@ net::Result<Update, Invalid> parse_extras(const Query& query, int64_t now_s) {
   service.scheme = query.contains("scheme") ? lower_case(value_of(query, "scheme")) : default_scheme(service.id);
   service.path = value_of(query, "path");
   service.title = value_of(query, "title");
+  service.type = lower_case(value_of(query, "type"));
   service.expires_at_s = out.expires_at_s;
   if (auto invalid = check(service)) return tl::unexpected(*invalid);
   out.service = service;

@@ -79,6 +79,7 @@ constexpr std::string_view description = R"json({
           "scheme": {"type": "string", "description": "Of the URI, of those a portal may link to; empty: listed without a link. Left out: as the id says (web is http)."},
           "path": {"type": "string", "maxLength": 512, "pattern": "^(/.*)?$"},
           "title": {"type": "string", "maxLength": 120},
+          "type": {"type": "string", "maxLength": 15, "description": "Service name in the DNS (RFC 6335), ipp for _ipp._tcp. Empty: as the scheme says, else the id."},
           "lifetime_s": {"type": "integer", "minimum": 1, "default": 2592000, "description": "Seconds until it ends unless renewed; 30 days at most."}
         }
       },
@@ -92,6 +93,7 @@ constexpr std::string_view description = R"json({
           "scheme": {"type": "string"},
           "path": {"type": "string"},
           "title": {"type": "string"},
+          "type": {"type": "string"},
           "uri": {"type": "string"},
           "lifetime_s": {"type": "integer"},
           "updated_at": {"type": "integer", "description": "Seconds since 1970 of the last change."}
@@ -118,7 +120,7 @@ constexpr std::string_view description = R"json({
           "error": {
             "type": "object",
             "properties": {
-              "code": {"type": "string", "enum": ["invalid_service", "invalid_protocol", "invalid_address", "invalid_port", "invalid_scheme", "invalid_path", "invalid_title", "invalid_lifetime_s", "invalid_json", "unknown_member", "unsupported_media_type", "body_too_large", "header_too_large", "unauthorized", "not_yours", "not_bound", "suspended", "no_such_name", "no_such_resource", "method_not_allowed", "too_many_services", "not_mapped", "too_many_attempts", "too_many_updates", "authority_unreachable", "busy", "internal", "bad_request"]},
+              "code": {"type": "string", "enum": ["invalid_service", "invalid_protocol", "invalid_address", "invalid_port", "invalid_scheme", "invalid_path", "invalid_title", "invalid_type", "invalid_lifetime_s", "invalid_json", "unknown_member", "unsupported_media_type", "body_too_large", "header_too_large", "unauthorized", "not_yours", "not_bound", "suspended", "no_such_name", "no_such_resource", "method_not_allowed", "too_many_services", "not_mapped", "too_many_attempts", "too_many_updates", "authority_unreachable", "busy", "internal", "bad_request"]},
               "message": {"type": "string", "description": "For people."}
             }
           }

@@ -11,7 +11,7 @@ namespace portolan::ddnsd {
 namespace {
 
 constexpr int64_t application_id = 0x50444e53;  // "PDNS" in the file's header: this is a registry and nothing else
-constexpr int64_t schema_version = 2;
+constexpr int64_t schema_version = 3;
 
 constexpr const char* schema_1 = R"sql(
 CREATE TABLE accounts(
@@ -88,6 +88,9 @@ CREATE INDEX released_by_time ON released(until);
 CREATE INDEX released_by_name ON released(fqdn);
 )sql";
 
+// Version 3: a service's type in the DNS.
+constexpr const char* schema_3 = "ALTER TABLE services ADD COLUMN type TEXT NOT NULL DEFAULT ''";
+
 int64_t pragma(Database& database, std::string_view name) {
   auto query = database.query("PRAGMA " + std::string(name));
   return query.step() ? query.number(0) : 0;
@@ -114,6 +117,7 @@ std::string prepare(Database& database) {
   const int64_t found = pragma(database, "user_version");  // asked again inside: two processes may start at once
   if (found < 1) database.run(schema_1);
   if (found < 2) database.run(schema_2);
+  if (found < 3) database.run(schema_3);
   if (found < schema_version)
     database.run(("PRAGMA application_id=" + std::to_string(application_id) +
                   ";PRAGMA user_version=" + std::to_string(schema_version))
@@ -124,7 +128,7 @@ std::string prepare(Database& database) {
 
 bool same_record(const Service& a, const Service& b) {
   return a.protocol == b.protocol && a.outside == b.outside && a.scheme == b.scheme && a.path == b.path &&
-         a.title == b.title;
+         a.title == b.title && a.type == b.type;
 }
 
 std::optional<std::string> owner_of(Database& database, std::string_view fqdn) {
@@ -159,16 +163,17 @@ Service read_service(const Statement& row) {
     out.inside = {std::move(subscriber),
                   {{static_cast<uint32_t>(row.number(10))}, {static_cast<uint16_t>(row.number(11))}}};
   out.by_operator = row.number(12) != 0;
+  out.type = row.text(13);
   return out;
 }
 
 void write_service(Database& database, std::string_view fqdn, const Service& service) {
   const Inside inside = service.inside.value_or(Inside{});
-  database.change("INSERT OR REPLACE INTO services VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", fqdn, service.id,
-                  static_cast<int64_t>(service.protocol), number_of(service.outside.address),
+  database.change("INSERT OR REPLACE INTO services VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", fqdn,
+                  service.id, static_cast<int64_t>(service.protocol), number_of(service.outside.address),
                   number_of(service.outside.port), service.scheme, service.path, service.title, service.expires_at_s,
                   service.updated_at_s, inside.subscriber, number_of(inside.endpoint.address),
-                  number_of(inside.endpoint.port), int64_t{service.by_operator});
+                  number_of(inside.endpoint.port), int64_t{service.by_operator}, service.type);
 }
 
 int64_t Registry::time_now_s() { return std::time(nullptr); }

@@ -11,8 +11,8 @@ namespace portolan::ddnsd {
 
 inline constexpr std::string_view service_columns =
     "s.id, s.protocol, s.address, s.port, s.scheme, s.path, s.title, s.expires_at, s.updated_at, s.subscriber, "
-    "s.inside_address, s.inside_port, s.by_operator";
-inline constexpr int service_column_count = 13;
+    "s.inside_address, s.inside_port, s.by_operator, s.type";
+inline constexpr int service_column_count = 14;
 
 Service read_service(const Statement& row);  // of service_columns
 void write_service(Database& database, std::string_view fqdn, const Service& service);

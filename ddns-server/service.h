@@ -30,6 +30,8 @@ struct Service {
   std::string scheme;  // of the table below, or empty: listed, but not a link
   std::string path;    // empty or beginning with '/'
   std::string title;
+  std::string
+      type;  // what stands in _http._tcp (RFC 6763 §7), without the underscore; empty: as the scheme says, else id
   int64_t expires_at_s = 0, updated_at_s = 0;
   std::optional<Inside> inside;  // the mapping it follows, where an AFTR vouches for it
   bool by_operator = false;      // there by a rule of the operator's, not by a client's update
@@ -56,7 +58,7 @@ struct Invalid {
   std::string_view field;
   std::string text;
 };
-// Checks id, port, scheme, path and title; the address is AddressPolicy's business.
+// Checks id, port, scheme, path, title and type; the address is AddressPolicy's business.
 std::optional<Invalid> check(const Service& service);
 
 // Which outside addresses may be registered: global unicast, and what `allow-address` covers. Private, shared and

@@ -42,6 +42,13 @@ TEST(JsonProtocol, DDN_008_a_registration_carries_address_port_and_protocol) {
                                       "title":"Home \"page\"","lifetime_s":600})"));
 }
 
+TEST(JsonProtocol, a_type_is_told_where_there_is_one) {
+  Registration printer = record;
+  printer.type = "ipp";
+  EXPECT_EQ(nlohmann::json::parse(json()->registration(printer).body).at("type"), "ipp");
+  EXPECT_TRUE(dyndns2()->registration(printer).target.ends_with("&lifetime=600&type=ipp"));
+}
+
 TEST(JsonProtocol, judges) {
   const auto kind = [](unsigned status, bool withdrawal = false) {
     return json()->judge({status, {}, {}}, withdrawal).kind;

@@ -31,14 +31,14 @@ class ApiTest : public SiteTest {
 };
 
 constexpr const char* full_body =
-    R"({"protocol":"udp","address":"192.0.2.1","port":8001,"scheme":"rtsp","path":"/live","title":"Cäm","lifetime_s":60})";
+    R"({"protocol":"udp","address":"192.0.2.1","port":8001,"scheme":"rtsp","path":"/live","title":"Cäm","type":"nvr","lifetime_s":60})";
 
 TEST_F(ApiTest, put_registers_and_says_whether_it_changed) {
   Reply reply = put("alice.example/services/cam", full_body);
   EXPECT_EQ(reply.status, 200U);
   EXPECT_EQ(reply.content_type, "application/json");
   EXPECT_EQ(json::parse(reply.body), json::parse(R"({"changed":true,"name":"alice.example","id":"cam","protocol":"udp",
-      "address":"192.0.2.1","port":8001,"scheme":"rtsp","path":"/live","title":"Cäm","lifetime_s":60,
+      "address":"192.0.2.1","port":8001,"scheme":"rtsp","path":"/live","title":"Cäm","type":"nvr","lifetime_s":60,
       "uri":"rtsp://192.0.2.1:8001/live"})"));
   reply = put("ALICE.example./services/cam", full_body);
   EXPECT_EQ(json::parse(reply.body).at("changed"), false);
@@ -80,26 +80,28 @@ TEST_P(ApiBodies, are_refused_with_a_code_and_change_nothing) {
   EXPECT_EQ(code(reply), GetParam().code);
   EXPECT_TRUE(services("alice.example").empty());
 }
-INSTANTIATE_TEST_SUITE_P(all, ApiBodies,
-                         ::testing::Values(BadBody{"", "invalid_json"}, BadBody{"[1]", "invalid_json"},
-                                           BadBody{"{\"port\":", "invalid_json"}, BadBody{"{}", "invalid_port"},
-                                           BadBody{R"({"port":0})", "invalid_port"},
-                                           BadBody{R"({"port":65536})", "invalid_port"},
-                                           BadBody{R"({"port":-1})", "invalid_port"},
-                                           BadBody{R"({"port":"80"})", "invalid_port"},
-                                           BadBody{R"({"port":80.5})", "invalid_port"},
-                                           BadBody{R"({"port":80,"protocol":"icmp"})", "invalid_protocol"},
-                                           BadBody{R"({"port":80,"address":"x"})", "invalid_address"},
-                                           BadBody{R"({"port":80,"address":7})", "invalid_address"},
-                                           BadBody{R"({"port":80,"address":"10.0.0.1"})", "invalid_address"},
-                                           BadBody{R"({"port":80,"address":"100.64.0.1"})", "invalid_address"},
-                                           BadBody{R"({"port":80,"scheme":"javascript"})", "invalid_scheme"},
-                                           BadBody{R"({"port":80,"scheme":1})", "invalid_scheme"},
-                                           BadBody{R"({"port":80,"path":"x"})", "invalid_path"},
-                                           BadBody{R"({"port":80,"title":"a\nb"})", "invalid_title"},
-                                           BadBody{R"({"port":80,"title":"a\u202eb"})", "invalid_title"},
-                                           BadBody{R"({"port":80,"lifetime_s":0})", "invalid_lifetime_s"},
-                                           BadBody{R"({"prot":80})", "unknown_member"}));
+INSTANTIATE_TEST_SUITE_P(
+    all, ApiBodies,
+    ::testing::Values(
+        BadBody{"", "invalid_json"}, BadBody{"[1]", "invalid_json"}, BadBody{"{\"port\":", "invalid_json"},
+        BadBody{"{}", "invalid_port"}, BadBody{R"({"port":0})", "invalid_port"},
+        BadBody{R"({"port":65536})", "invalid_port"}, BadBody{R"({"port":-1})", "invalid_port"},
+        BadBody{R"({"port":"80"})", "invalid_port"}, BadBody{R"({"port":80.5})", "invalid_port"},
+        BadBody{R"({"port":80,"protocol":"icmp"})", "invalid_protocol"},
+        BadBody{R"({"port":80,"address":"x"})", "invalid_address"},
+        BadBody{R"({"port":80,"address":7})", "invalid_address"},
+        BadBody{R"({"port":80,"address":"10.0.0.1"})", "invalid_address"},
+        BadBody{R"({"port":80,"address":"100.64.0.1"})", "invalid_address"},
+        BadBody{R"({"port":80,"scheme":"javascript"})", "invalid_scheme"},
+        BadBody{R"({"port":80,"scheme":1})", "invalid_scheme"}, BadBody{R"({"port":80,"path":"x"})", "invalid_path"},
+        BadBody{R"({"port":80,"title":"a\nb"})", "invalid_title"},
+        BadBody{R"({"port":80,"title":"a\u202eb"})", "invalid_title"},
+        BadBody{R"({"port":80,"type":"_ipp"})", "invalid_type"}, BadBody{R"({"port":80,"type":"IPP"})", "invalid_type"},
+        BadBody{R"({"port":80,"type":"631"})", "invalid_type"}, BadBody{R"({"port":80,"type":"a--b"})", "invalid_type"},
+        BadBody{R"({"port":80,"type":"sixteen-letters-"})", "invalid_type"},
+        BadBody{R"({"port":80,"type":"sixteen-letters1"})", "invalid_type"},
+        BadBody{R"({"port":80,"type":7})", "invalid_type"},
+        BadBody{R"({"port":80,"lifetime_s":0})", "invalid_lifetime_s"}, BadBody{R"({"prot":80})", "unknown_member"}));
 
 TEST_F(ApiTest, a_bad_service_id_is_refused) {
   EXPECT_EQ(code(put("alice.example/services/%40", R"({"port":80})")), "invalid_service");
@@ -158,9 +160,9 @@ TEST_F(ApiTest, the_description_is_served_and_names_what_there_is) {
   ASSERT_EQ(reply.status, 200U);
   const auto described = nlohmann::json::parse(reply.body);
   const auto& members = described["components"]["schemas"]["Registration"]["properties"];
-  for (const char* member : {"protocol", "address", "port", "scheme", "path", "title", "lifetime_s"})
+  for (const char* member : {"protocol", "address", "port", "scheme", "path", "title", "type", "lifetime_s"})
     EXPECT_TRUE(members.contains(member)) << member;
-  EXPECT_EQ(members.size(), 7U);
+  EXPECT_EQ(members.size(), 8U);
   std::set<std::string> codes;
   for (const auto& code :
        described["components"]["schemas"]["Error"]["properties"]["error"]["properties"]["code"]["enum"])

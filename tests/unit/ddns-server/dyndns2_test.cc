@@ -71,7 +71,7 @@ TEST_F(Dyndns2Test, DYN_002_the_second_time_is_nochg) {
 TEST_F(Dyndns2Test, DDN_008_port_and_the_rest_are_registered) {
   update(
       "hostname=alice.example&myip=192.0.2.1&port=8001&proto=udp&service=cam&scheme=rtsp&path=/"
-      "a%20b&title=My+camera&lifetime=60");
+      "a%20b&title=My+camera&type=NVR&lifetime=60");
   const auto found = services("alice.example");
   ASSERT_EQ(found.size(), 1U);
   EXPECT_EQ(found[0].id, "cam");
@@ -80,6 +80,7 @@ TEST_F(Dyndns2Test, DDN_008_port_and_the_rest_are_registered) {
   EXPECT_EQ(found[0].scheme, "rtsp");
   EXPECT_EQ(found[0].path, "/a b");
   EXPECT_EQ(found[0].title, "My camera");
+  EXPECT_EQ(found[0].type, "nvr");
   EXPECT_EQ(found[0].expires_at_s, now_s_ + 60);
 }
 

@@ -50,6 +50,15 @@ TEST(Records, a_service_on_another_address_has_a_target_of_its_own) {
             records.end());
 }
 
+TEST(Records, a_service_may_have_a_type_that_its_scheme_does_not_say) {
+  Service printer = web_service("198.51.100.5:631");
+  printer.type = "ipp";
+  const Registry::Entry entry{"alice", std::nullopt, {printer}, {}, "", false};
+  const auto sets = record_sets_of(records_of("a.example", entry, dns(DnsConfig::Mode::direct), now_s));
+  EXPECT_TRUE(std::ranges::count(sets, "_ipp._tcp.a.example SRV"));
+  EXPECT_FALSE(std::ranges::count(sets, "_http._tcp.a.example SRV"));
+}
+
 TEST(Records, DYN_013_an_address_alone_is_published_for_clients_to_compare) {
   const Registry::Entry entry{"alice", endpoint("198.51.100.5:1").address, {}, {}, "", false};
   EXPECT_EQ(record_sets_of(records_of("a.example", entry, dns(DnsConfig::Mode::portal), now_s)),

@@ -241,16 +241,20 @@ PRAGMA application_id=1346653779; PRAGMA user_version=1)sql");
   Registry registry = must_open(path);
   EXPECT_EQ(uri_of(registry.find("a.example", now_s)->services.at(0)), "http://192.0.2.1:2000");
   EXPECT_EQ(registry.put("a.example", web_service("192.0.2.1:2001"), now_s), Registry::Put::changed);
+  Service printer = web_service("192.0.2.1:2001");
+  printer.type = "ipp";
+  EXPECT_EQ(registry.put("a.example", printer, now_s), Registry::Put::changed);
+  EXPECT_EQ(must_open(path).find("a.example", now_s)->services.at(0).type, "ipp");
 }
 
 TEST(RegistryOpen, a_newer_registry_is_refused) {
   const TempDir directory;
   const std::string path = directory.file("ddns.sqlite");
   must_open(path);
-  Database(path).run("PRAGMA user_version=3");
+  Database(path).run("PRAGMA user_version=4");
   const auto registry = Registry::open(path);
   ASSERT_FALSE(registry);
-  EXPECT_NE(registry.error().find("newer portolan-ddnsd (schema 3, this one knows 2)"), std::string::npos);
+  EXPECT_NE(registry.error().find("newer portolan-ddnsd (schema 4, this one knows 3)"), std::string::npos);
 }
 
 TEST(RegistryOpen, another_programs_database_is_refused_and_left_alone) {
