@@ -213,7 +213,7 @@ const Setting settings[] = {
     {"dns.zone", "", "Zone that holds the names.", set_zone},
     {"dns.key-file", "", "TSIG key as tsig-keygen prints it; or the three keys below.", set_key_file},
     {"dns.key-name", "", "Name of the TSIG key.", set_key_name},
-    {"dns.key-algorithm", "hmac-sha256", "hmac-sha256 or hmac-sha512.", set_algorithm},
+    {"dns.key-algorithm", "hmac-sha256", "hmac-sha256, hmac-sha512, or hmac-sha1 for old servers.", set_algorithm},
     {"dns.key-secret", "", "The key, in base64.", set_secret},
     {"dns.ttl", "30", "Seconds others may cache a record, 1 to 60.", set_ttl},
     {"dns.portal-address", "", "This server's IPv4 address as visitors see it; needed in portal mode.",

@@ -1,6 +1,7 @@
 #include "dns/tsig_key.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <fstream>
 #include <ldns/ldns.h>
@@ -29,8 +30,10 @@ std::string check_key_name(const std::string& name) {
 std::string check_algorithm(const std::string& algorithm) {
   if (algorithm == "hmac-md5")
     return "hmac-md5 must not be used (RFC 8945 §6); make a hmac-sha256 key: tsig-keygen NAME";
-  if (algorithm != "hmac-sha256" && algorithm != "hmac-sha512")
-    return "'" + algorithm + "' is neither hmac-sha256 nor hmac-sha512";
+  // SHA-1 for servers that know no other: it must be there and is not recommended (§6).
+  constexpr std::array known = {"hmac-sha256", "hmac-sha512", "hmac-sha1"};
+  if (std::ranges::find(known, algorithm) == known.end())
+    return "'" + algorithm + "' is none of hmac-sha256, hmac-sha512 and, for old servers, hmac-sha1";
   return "";
 }
 

@@ -53,9 +53,9 @@ std::string secret_of(const std::string& key_text) {
 
 }  // namespace
 
-Named::Named(Kind kind) : kind_(kind), port_(free_port()) {
-  const std::string key = output_of("PATH=$PATH:/usr/sbin tsig-keygen -a hmac-sha256 ddns-key");
-  key_ = {"ddns-key", "hmac-sha256", secret_of(key)};
+Named::Named(Kind kind, const std::string& algorithm) : kind_(kind), port_(free_port()) {
+  const std::string key = output_of("PATH=$PATH:/usr/sbin tsig-keygen -a " + algorithm + " ddns-key");
+  key_ = {"ddns-key", algorithm, secret_of(key)};
   write_configuration(key);
   forget();
   start();
@@ -73,8 +73,9 @@ void Named::write_configuration(const std::string& key) const {
   else
     std::ofstream(directory_.file("conf"))
         << "server:\n  rundir: " << folder << "\n  listen: 127.0.0.1@" << port_ << "\ndatabase:\n  storage: " << folder
-        << "\nlog:\n  - target: stderr\n    any: info\nkey:\n  - id: ddns-key\n    algorithm: hmac-sha256\n    secret: "
-        << key_.secret << "\nacl:\n  - id: ddns\n    key: ddns-key\n    action: update\nzone:\n  - domain: example\n"
+        << "\nlog:\n  - target: stderr\n    any: info\nkey:\n  - id: ddns-key\n    algorithm: " << key_.algorithm
+        << "\n    secret: " << key_.secret
+        << "\nacl:\n  - id: ddns\n    key: ddns-key\n    action: update\nzone:\n  - domain: example\n"
         << "    storage: " << folder << "\n    file: zone\n    acl: ddns\n";
 }
 
@@ -114,7 +115,7 @@ Named::~Named() { stop(); }
 
 void Named::update(const std::string& lines) const {
   const std::string command = "printf 'server 127.0.0.1 " + std::to_string(port_) + "\nzone example\n" + lines +
-                              "send\n' | nsupdate -y hmac-sha256:ddns-key:" + key_.secret;
+                              "send\n' | nsupdate -y " + key_.algorithm + ":ddns-key:" + key_.secret;
   if (std::system(command.c_str()) != 0) throw std::runtime_error("nsupdate: " + lines);
 }
 

@@ -23,7 +23,9 @@ class Named {
   pid_t pid_ = -1;
 
  public:
-  explicit Named(Kind kind = Kind::bind);  // throws if a program is not there, or the server does not come up
+  explicit Named(Kind kind = Kind::bind,
+                 const std::string& algorithm =
+                     "hmac-sha256");  // throws if a program is not there, or the server does not come up
   ~Named();
   Named(const Named&) = delete;
   Named& operator=(const Named&) = delete;

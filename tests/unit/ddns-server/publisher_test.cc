@@ -137,6 +137,23 @@ TEST_F(PublisherTest, TSG_004_TSG_005_the_reason_of_a_refusal_is_told) {
   EXPECT_EQ(text_of(config), "no answer over TCP");
 }
 
+// Both ways: the server takes our signature, and we take the one of its answer. Also shows UPT-018: the key may change
+// these types and no others there.
+class EveryAlgorithm : public ::testing::TestWithParam<std::tuple<Named::Kind, const char*>> {};
+INSTANTIATE_TEST_SUITE_P(All, EveryAlgorithm,
+                         ::testing::Combine(::testing::Values(Named::Kind::bind, Named::Kind::knot),
+                                            ::testing::Values("hmac-sha1", "hmac-sha256", "hmac-sha512")));
+
+TEST_P(EveryAlgorithm, TSG_002_TSG_009_our_signature_agrees_with_the_servers) {
+  const auto& [kind, algorithm] = GetParam();
+  ASSERT_EQ(dns::check_algorithm(algorithm), "");
+  const Named named(kind, algorithm);
+  const auto sent = dns::send_update(named.config(DnsConfig::Mode::direct),
+                                     {{}, {"x.example A"}, {{"x.example", "A", 30, "198.51.100.5"}}});
+  EXPECT_TRUE(sent) << sent.error().text;
+  EXPECT_EQ(named.dig("x.example", "A"), "198.51.100.5");
+}
+
 // Also shows DSD-001, DSD-002, DSD-003, DSD-004, SVC-001, SVC-004, SVC-009, UPT-019.
 class EveryServer : public PublisherTest, public ::testing::WithParamInterface<Named::Kind> {
  protected:
