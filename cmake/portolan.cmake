@@ -40,11 +40,18 @@ function(portolan_program name)
 endfunction()
 
 # portolan_test(NAME KIND unit|packet|config|threads SOURCES file… LINKS library…): a GoogleTest program under CTest,
-# each TEST its own CTest test, labelled by kind; `threads` are those ThreadSanitizer is for.
+# each TEST its own CTest test, labelled by kind; `threads` are those ThreadSanitizer is for, which the target threads_tests
+# builds alone.
 function(portolan_test name)
   cmake_parse_arguments(ARG "" "KIND" "SOURCES;LINKS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE portolan_flags portolan_warnings ${ARG_LINKS} GTest::gtest GTest::gtest_main)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  if(ARG_KIND STREQUAL threads)
+    if(NOT TARGET threads_tests)
+      add_custom_target(threads_tests)
+    endif()
+    add_dependencies(threads_tests ${name})
+  endif()
   gtest_discover_tests(${name} TEST_PREFIX ${name}. PROPERTIES LABELS ${ARG_KIND} TIMEOUT 120 DISCOVERY_TIMEOUT 60)
 endfunction()
