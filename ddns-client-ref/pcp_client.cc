@@ -290,6 +290,10 @@ void PcpClient::fail(Table::iterator at, const pcp::Response& response, Time now
   const Duration wait = sane_lifetime(response.lifetime_s);
   if (mapping.phase == Phase::releasing) {
     if (response.code == pcp::Code::no_resources) silent_before_ = std::max(silent_before_, now + wait);
+    if (std::exchange(mapping.overtaken, false)) {  // it may be the earlier request's
+      mapping.due = now;
+      return;
+    }
     report(PcpEvent::Kind::refused, id, mapping.grant.value_or(Grant{}), response.code, whole_seconds(wait));
     mappings_.erase(at);  // it expires by itself
     return;

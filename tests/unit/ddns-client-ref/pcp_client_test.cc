@@ -348,6 +348,19 @@ TEST(PcpClient, a_deletion_that_overtook_a_request_is_sent_again_once_that_is_an
   EXPECT_FALSE(pcp.client.has(0));
 }
 
+TEST(PcpClient, an_error_that_may_be_an_overtaken_requests_is_not_taken_for_the_deletions) {
+  ScriptedPcp pcp;
+  pcp.add(0, pcp.spec());
+  const auto request = pcp.sent[0].bytes;
+  pcp.client.release(0, pcp.now);
+  pcp.deliver(pcp.error(request, pcp::Code::network_failure, 30));
+  ASSERT_EQ(pcp.sent.size(), 3U);
+  EXPECT_EQ(pcp.last_request().lifetime_s, 0U);
+  pcp.refuse(pcp::Code::network_failure, 30);
+  EXPECT_FALSE(pcp.client.has(0));
+  EXPECT_EQ(pcp.sent.size(), 3U);
+}
+
 TEST(PcpClient, what_an_earlier_run_may_have_left_is_deleted_even_before_it_could_be_asked_for) {
   for (const bool is_known : {false, true}) {
     ScriptedPcp pcp;
