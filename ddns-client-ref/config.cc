@@ -14,6 +14,7 @@
 
 #include "dataplane/net/text.h"
 #include "ddns-client-ref/config_values.h"
+#include "dns/service_type.h"
 
 namespace portolan::ddns {
 namespace {
@@ -127,10 +128,8 @@ Done add_name(Text text, Service& s) {
 
 // RFC 6763 §7: what stands in _http._tcp, without the underscore; empty: the scheme says it.
 Done set_type(Text text, Service& s) {
-  if (!text.empty() && (!is_service_id(text) || text.size() > 15))
-    return no("\"" + std::string(text) +
-              "\" is not a service type like http or minecraft: letters, digits, hyphens, at "
-              "most 15");
+  if (!text.empty() && !dns::is_service_type(text))
+    return no("\"" + std::string(text) + "\" is not " + std::string(dns::service_type_rule));
   s.type = text;
   return {};
 }

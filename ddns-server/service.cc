@@ -5,6 +5,7 @@
 #include "dataplane/net/text.h"
 #include "ddns-server/limits.h"
 #include "ddns-server/uri.h"
+#include "dns/service_type.h"
 
 namespace portolan::ddnsd {
 namespace {
@@ -51,12 +52,6 @@ bool is_id(std::string_view id) {
   return charset && !id.empty() && id.size() <= limits::service_id_bytes_max && id.front() != '-' && id.back() != '-';
 }
 
-// A service name of RFC 6335 §5.1, in small letters.
-bool is_type(std::string_view type) {
-  return is_id(type) && type.size() <= 15 && type.find("--") == type.npos &&
-         std::ranges::any_of(type, [](char c) { return c >= 'a' && c <= 'z'; });
-}
-
 }  // namespace
 
 const Scheme* find_scheme(std::string_view name) {
@@ -95,9 +90,8 @@ std::optional<Invalid> check(const Service& service) {
     return Invalid{"path", "at most 512 octets of printable UTF-8"};
   if (service.title.size() > limits::title_bytes_max || !is_printable_utf8(service.title))
     return Invalid{"title", "at most 120 octets of printable UTF-8"};
-  if (!service.type.empty() && !is_type(service.type))
-    return Invalid{"type",
-                   "a service name like ipp, without underscore: 1 to 15 of a-z, 0-9 and single '-', with a letter"};
+  if (!service.type.empty() && !dns::is_service_type(service.type))
+    return Invalid{"type", std::string(dns::service_type_rule)};
   return std::nullopt;
 }
 

@@ -30,8 +30,7 @@ struct Service {
   std::string scheme;  // of the table below, or empty: listed, but not a link
   std::string path;    // empty or beginning with '/'
   std::string title;
-  std::string
-      type;  // what stands in _http._tcp (RFC 6763 §7), without the underscore; empty: as the scheme says, else id
+  std::string type;  // in the DNS, "ipp" in _ipp._tcp (RFC 6763 §7); empty: as the scheme says, else the id
   int64_t expires_at_s = 0, updated_at_s = 0;
   std::optional<Inside> inside;  // the mapping it follows, where an AFTR vouches for it
   bool by_operator = false;      // there by a rule of the operator's, not by a client's update

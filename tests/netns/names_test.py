@@ -29,6 +29,7 @@ TITLE = "The page of home 1"
 SUBSCRIBER = demo.Demo.subscriber("home1")
 GATEWAY_CONFIG = f"[igd]\naddress = {GATEWAY}\nname = {NAME}\n[proxy]\naddress = {GATEWAY}\n"
 SERVICE_CONFIG = f"[service.web]\nname = {NAME}\ninside = {HOME}:8080\ntitle = {TITLE}\n"
+ANNOUNCEMENTS = 5350  # the client's port for what it has not asked for (RFC 6887 §14)
 TIMES = int(os.environ.get("TIMES", "1"))
 
 
@@ -189,14 +190,16 @@ status-socket = {self.lab.directory}/client.sock
         self.assertEqual(self.mapped()[f"{HOME}:8090"], f"{response.outside}:{response.outside_port}")
 
     def test_a_configuration_read_again_keeps_what_it_names_and_ends_the_rest(self):
-        more = f"[service.other]\nname = {NAME}\ninside = {HOME}:8091\nscheme = ssh\n"
+        more = f"[service.other]\nname = {NAME}\ninside = {HOME}:8091\nscheme = ssh\ntype = sftp-ssh\n"
         self.start_client("home1", "192.0.0.1", SERVICE_CONFIG + more)
         client = self.lab.processes["client"]
 
         def portal():
             return self.story.curl("visitor", f"http://{NAME}/")
         wait_for("both services on the portal", lambda: "ssh://" in (page := portal()) and TITLE in page)
-        before = self.mapped()[f"{HOME}:8080"]
+        before, other = (self.mapped()[f"{HOME}:{port}"] for port in (8080, 8091))
+        wait_for("the other's type in the DNS",
+                 lambda: f" {other.split(':')[1]} " in (self.lab.dig("SRV", f"_sftp-ssh._tcp.{NAME}") or ""))
         config = self.lab.directory / "client.conf"
         config.write_text(config.read_text().replace(more, "").replace("lifetime = 3600", "lifetime = x"))
         client.popen.send_signal(signal.SIGHUP)
@@ -237,9 +240,14 @@ status-socket = {self.lab.directory}/client.sock
         self.lab.ctl("reload")
 
     def deaf(self):
-        """The port of a PCP server in the home that tells its client nothing it has not asked for."""
+        """The port of a PCP server in the home that tells its client nothing it has not asked for; and the client's port
+        for announcements is somebody else's."""
         relay = Relay(self.lab)
         self.addCleanup(relay.close)
+        with self.lab.inside("home1"):
+            taken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        taken.bind(("0.0.0.0", ANNOUNCEMENTS))
+        self.addCleanup(taken.close)
         return relay.port
 
     # Also shows DDN-003.

@@ -210,6 +210,12 @@ TEST(Config, a_service_has_several_names) {
             std::vector<std::string>{"14: service.web.name: \"a.example\" is there twice"});
 }
 
+TEST(Config, a_type_is_a_service_name) {
+  for (const char* bad : {"_ipp", "IPP", "631", "a--b", "-a", "sixteen-letters1"})
+    EXPECT_EQ(errors_of(replaced("Home1.Example.", "Home1.Example.\ntype = " + std::string(bad))).size(), 1U) << bad;
+  EXPECT_TRUE(parse_config(replaced("Home1.Example.", "Home1.Example.\ntype =")));
+}
+
 TEST(Config, all_errors_are_reported_together_in_order) {
   const auto errors = errors_of("[pcp]\nserver = x\nport = 0\n[ddns]\nurl = y\n[service.web]\npath = z\n");
   EXPECT_EQ(errors.size(), 8U);
