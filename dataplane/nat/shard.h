@@ -176,7 +176,8 @@ class Shard {
   };
   Shard(ShardSettings settings, Slab slab, SessionSlab sessions, uint32_t now_s);
 
-  // null_mapping with the reason in `why`. Not a Result, which is put together in memory and loaded as a whole: that
+  // A subscriber, a port in his blocks, a record and its place in the indexes, all of it or nothing: then null_mapping,
+  // and the reason in `why`. Not a Result, which is put together in memory and loaded as a whole: that
   // load waits for every store before it, among them those to lines that are far away.
   MappingIndex make(const OutboundKey& key, uint32_t hash, const Wanted& wanted, uint32_t now_s, Verdict& why);
   MappingIndex open_mapping(const OutboundKey& key, uint32_t hash, const net::Ipv6& b4, uint8_t softwire,

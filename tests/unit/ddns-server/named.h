@@ -23,9 +23,8 @@ class Named {
   pid_t pid_ = -1;
 
  public:
-  explicit Named(Kind kind = Kind::bind,
-                 const std::string& algorithm =
-                     "hmac-sha256");  // throws if a program is not there, or the server does not come up
+  // Throws if a program is not there, or the server does not come up.
+  explicit Named(Kind kind = Kind::bind, const std::string& algorithm = "hmac-sha256");
   ~Named();
   Named(const Named&) = delete;
   Named& operator=(const Named&) = delete;
