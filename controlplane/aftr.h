@@ -102,9 +102,10 @@ class Aftr {
   [[nodiscard]] net::Result<nat::Pool, std::string> with_statics(nat::Pool pool, const Config& config) const;
   void note_changed_statics(const nat::StaticMappings& these, const nat::StaticMappings& those);
   void move_subscribers(const pipeline::Snapshot& from, const pipeline::Snapshot& to);
-  struct Passes {                // of the workers over their tables after a change of policy
-    std::vector<uint64_t> done;  // by worker
-    uint64_t ended = 0;          // mappings
+  void clear_at(unsigned worker, nat::Command command);  // clear_subscriber, to its end
+  struct Passes {                                        // of the workers over their tables after a change of policy
+    std::vector<uint64_t> done;                          // by worker
+    uint64_t ended = 0;                                  // mappings
   };
   [[nodiscard]] Passes passes() const;
   void watch_sweep();

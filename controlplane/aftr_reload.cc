@@ -136,8 +136,15 @@ void Aftr::move_subscribers(const pipeline::Snapshot& from, const pipeline::Snap
     nat::Command command;
     command.verb = nat::Command::Verb::clear_subscriber;
     command.key.subscriber = row.key.subscriber;
-    translator_->submit_to(before, command, [](const nat::CommandResult&) {});
+    clear_at(before, command);
   }
+}
+
+void Aftr::clear_at(unsigned worker, nat::Command command) {
+  translator_->submit_to(worker, command, [this, worker, command](const nat::CommandResult& result) mutable {
+    command.resume = result.resume;
+    if (command.resume != 0) clear_at(worker, command);
+  });
 }
 
 Aftr::Passes Aftr::passes() const {
@@ -162,7 +169,8 @@ void Aftr::watch_sweep() {
   if (ended > 0)
     watch_.say("reload: " + count_of(ended, "mapping") +
                " ended, for the pool no longer has their outside address or they are static no more; " +
-               std::to_string(moving) + " of them made by PCP: they move to other addresses, and their clients are told");
+               std::to_string(moving) +
+               " of them made by PCP: they move to other addresses, and their clients are told");
 }
 
 }  // namespace portolan::control

@@ -46,8 +46,10 @@ struct Command {
     end_explicit,   // key, pinned_s, let_in: its explicit life ends; implicit traffic may keep it alive (§15)
     unpin,          // key, pinned_s, let_in: what else than explicit life keeps it, and whom it lets in, from now on
     end_mapping,    // key: ends now, unless it is static
-    clear_subscriber,  // key.subscriber: all of his mappings but static ones end now (RFC 7785 §4(6))
+    clear_subscriber,  // key.subscriber, resume: all of his mappings but static ones end now (RFC 7785 §4(6)), a slice
+                       // of them at a time
     tell_address,      // key.subscriber: which outside address new mappings of his get
+    tell_holder,       // suggested, key.protocol: who holds the block of this outside port, and which mapping the port
     audit,             // begins an audit, unless one is under way; ShardCounters::audits_done says when it is over
   };
   uint64_t ticket = 0;
@@ -64,6 +66,7 @@ struct Command {
   uint32_t pinned_s = 0;     // from now, whatever becomes of the explicit life
   uint16_t ports = 1;        // open_explicit, end_explicit: so many from the inside port on, without a gap (RFC 7753)
   bool keep_parity = false;  // of several: the first outside port is odd if the first inside port is
+  uint32_t resume = 0;       // clear_subscriber: where the last slice ended, as its result says
   FilterList let_in;         // alone, if the mapping is explicit; else besides those whom the policy lets in
 };
 
@@ -82,9 +85,14 @@ struct CommandResult {
   net::Endpoint outside;  // open_*: done; tell_address
   // open_*: how long it lives at least, static_lifetime_s if it is static; end_explicit: what keeps it yet, 0 = gone
   uint32_t lifetime_s = 0;
-  uint32_t ended = 0;  // mappings ended
-  uint32_t kept = 0;   // static ones that were not
-  uint16_t ports = 1;  // open_explicit: so many were mapped
+  uint32_t ended = 0;   // mappings ended
+  uint32_t kept = 0;    // static ones that were not
+  uint16_t ports = 1;   // open_explicit: so many were mapped
+  uint32_t resume = 0;  // clear_subscriber: there is more to do, from there on; 0: that was all
+  OutboundKey key{};    // tell_holder: the subscriber; and the rest of a live mapping, without one all zeros
 };
+
+// What one clear_subscriber looks at and ends at most: a worker forwards nothing meanwhile.
+inline constexpr uint32_t cleared_per_command_max = 64, ports_per_command_max = 4096;
 
 }  // namespace portolan::nat

@@ -234,7 +234,9 @@ class Shard {
   CommandResult open_outbound(const Command& command, uint32_t now_s);
   CommandResult end_explicit(const Command& command, uint32_t now_s);
   CommandResult unpin(const Command& command, uint32_t now_s);
+  [[nodiscard]] CommandResult tell_holder(const Command& command) const;
   CommandResult clear_subscriber(const Command& command, uint32_t now_s);
+  void clear_port(uint32_t local_address, uint32_t row, net::Port port, uint32_t now_s, CommandResult& result);
   MappingIndex reclaim(const Command& command, const Wanted& wanted, uint32_t now_s);
   [[nodiscard]] OutboundKey key_of(const Mapping& mapping) const;
   [[nodiscard]] unsigned prefix_length(bool plain) const {

@@ -29,6 +29,20 @@ uint32_t expiry_after(uint32_t lifetime_s, uint32_t now_s) {
 }
 uint32_t left_s(uint32_t due_s, uint32_t now_s) { return due_s > now_s + 1 ? due_s - now_s - 1 : 0; }
 
+// How far a subscriber's clearing has come, in one word that is never 0.
+struct ClearingPlace {
+  static constexpr unsigned at_bits = 18;  // protocol_rows * 65536
+  uint32_t blocks_left, at;                // of his blocks, from the first on; in the last of them all ports of a
+                                           // protocol, then those of the next
+
+  [[nodiscard]] uint32_t packed() const { return blocks_left << at_bits | at; }
+  // 0: the beginning. So is a place behind the blocks that are left, the last of which has not been cleared yet then.
+  static ClearingPlace unpacked(uint32_t word, uint32_t blocks) {
+    const ClearingPlace place{word >> at_bits, word & ((1U << at_bits) - 1)};
+    return word == 0 || place.blocks_left > blocks ? ClearingPlace{blocks, 0} : place;
+  }
+};
+
 }  // namespace
 
 CommandResult Shard::execute(const Command& command, uint32_t now_s) {
@@ -47,6 +61,8 @@ CommandResult Shard::execute(const Command& command, uint32_t now_s) {
       if (subscriber == 0) return {command.ticket, Status::unknown, {}, 0, 0};
       return {command.ticket, Status::done, {address_of_local(subscribers_[subscriber].local_address), {}}, 0, 0};
     }
+    case Command::Verb::tell_holder:
+      return tell_holder(command);
     case Command::Verb::end_mapping: {
       const MappingIndex index = find(command.key, hash_(command.key));
       if (index == null_mapping) return {command.ticket, Status::unknown, {}, 0, 0};
@@ -193,17 +209,55 @@ CommandResult Shard::unpin(const Command& command, uint32_t now_s) {
   return {command.ticket, Status::done, slab_[index].outside(), left_s(due_s(slab_[index]), now_s), 0};
 }
 
+CommandResult Shard::tell_holder(const Command& command) const {
+  using Status = CommandResult::Status;
+  const auto number = policy().pool.number_ever_of(command.suggested.address);
+  if (!number || policy().pool.owner(*number, command.suggested.port) != settings_.worker)
+    return {command.ticket, Status::unknown, {}, 0, 0};
+  const uint32_t local_address = policy().pool.local_of(*number);
+  const uint32_t block = blocks_.block_of(local_address, command.suggested.port);
+  const uint32_t holder = block == PortBlocks::no_block ? PortBlocks::no_owner : blocks_.owner(block);
+  if (holder == PortBlocks::no_owner || holder == PortBlocks::foreign)
+    return {command.ticket, Status::unknown, {}, 0, 0};
+  CommandResult result{command.ticket, Status::done, {}, 0, 0};
+  result.key.subscriber = subscribers_[holder].prefix;
+  if (const auto row = protocol_row(command.key.protocol)) {
+    const MappingIndex index = inbound_slot(local_address, *row, command.suggested.port);
+    if (is_live(index)) result.key = key_of(slab_[index]);
+  }
+  return result;
+}
+
+// Block by block from the last to the first, for when one empties between two slices the last takes its place: so none
+// is left out.
 CommandResult Shard::clear_subscriber(const Command& command, uint32_t now_s) {
   const uint32_t index = subscribers_.find(command.key.subscriber);
   if (index == 0) return {command.ticket, CommandResult::Status::unknown, {}, 0, 0};
   CommandResult result{command.ticket, CommandResult::Status::done, {}, 0, 0};
   const Subscriber subscriber = subscribers_[index];
-  for_mappings_of(subscriber, [&](MappingIndex each) {
-    if (slab_[each].is_static()) return void(++result.kept);
-    end(each, now_s);
-    ++result.ended;
-  });
+  auto place = ClearingPlace::unpacked(command.resume, subscriber.block_count);
+  uint32_t looked_at = 0;
+  for (; place.blocks_left > 0; place = {place.blocks_left - 1, 0}) {
+    const uint32_t block = subscriber.blocks[place.blocks_left - 1];
+    for (const PortRange ports = blocks_.ports_of(block); place.at < protocol_rows * ports.count(); ++place.at) {
+      if (looked_at++ == ports_per_command_max || result.ended == cleared_per_command_max) {
+        result.resume = place.packed();
+        return result;
+      }
+      const auto port = static_cast<uint16_t>(ports.low + place.at % ports.count());
+      clear_port(blocks_.local_address_of(block), place.at / ports.count(), {port}, now_s, result);
+    }
+  }
   return result;
+}
+
+void Shard::clear_port(uint32_t local_address, uint32_t row, net::Port port, uint32_t now_s, CommandResult& result) {
+  if (!blocks_.taken(local_address, row, port)) return;
+  const MappingIndex index = inbound_slot(local_address, row, port);
+  if (!is_live(index)) return;
+  if (slab_[index].is_static()) return void(++result.kept);
+  end(index, now_s);
+  ++result.ended;
 }
 
 }  // namespace portolan::nat

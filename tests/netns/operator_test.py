@@ -86,6 +86,17 @@ class Operator(crafted.LabTest):
         for endpoint in outside:
             self.assertGone(endpoint)
 
+    def test_MGT_061_clear_a_prefix_of_addresses(self):
+        outside = {self.open_udp(b4) for b4 in (B3, B4)}
+        with self.assertRaisesRegex(labs.LabError, "the pool has no address of 192.0.2.8/29"):
+            self.lab.ctl("clear address 192.0.2.8/29")
+        for wrong in ("clear address", "clear address 192.0.2.1/33", "clear address 192.0.2.1 192.0.2.2"):
+            with self.assertRaisesRegex(labs.LabError, "usage: clear address"):
+                self.lab.ctl(wrong)
+        self.assertIn("192.0.2.0/29: 2 mappings ended, 0 of them", self.lab.ctl("clear address 192.0.2.0/29"))
+        for endpoint in outside:
+            self.assertGone(endpoint)
+
     # Also shows PCP-197: the client hears of it at once, by an announcement with a new epoch.
     def test_MGT_061_a_cleared_pcp_mapping_is_announced(self):
         self.access.send(IPv6(src=B3, dst=AFTR) / UDP(sport=40000, dport=pcp.PORT) /

@@ -229,6 +229,75 @@ TEST_F(ShardCommands, clear_ends_all_of_one_subscriber_and_nobody_elses) {
   EXPECT_EQ(command(Verb::clear_subscriber, key_of(3, 0)).status, Status::unknown);
 }
 
+// What a worker does of it between two bursts is bounded, and a mapping opened meanwhile does no harm.
+TEST_F(ShardCommands, clear_subscriber_ends_a_slice_at_a_time) {
+  constexpr uint16_t mappings = 3 * cleared_per_command_max + 10;
+  for (uint16_t port = 0; port < mappings; ++port) open(key_of(1, port)), open(key_of(2, port));
+  Command clearing;
+  clearing.verb = Verb::clear_subscriber;
+  clearing.key = key_of(1, 0);
+  uint32_t ended = 0, slices = 0;
+  do {
+    const auto result = shard_->execute(clearing, now_s_);
+    EXPECT_EQ(result.status, Status::done);
+    EXPECT_LE(result.ended, cleared_per_command_max);
+    ended += result.ended;
+    clearing.resume = result.resume;
+    expect_sound();
+  } while (clearing.resume != 0 && ++slices < 1000);
+  EXPECT_EQ(ended, mappings);
+  EXPECT_EQ(shard_->mappings_live(), uint64_t{mappings});
+}
+
+// The last block takes the place of one that is given back; it must not be passed over.
+TEST_F(ShardCommands, clear_subscriber_leaves_nothing_when_a_block_is_given_back_between_slices) {
+  auto settings = small_settings();
+  settings.policy.timeouts.quarantine_s = 0;
+  start(settings);
+  constexpr uint16_t mappings = 3 * 64;  // three blocks, whole
+  for (uint16_t port = 0; port < mappings; ++port) open(key_of(1, port));
+  const auto subscriber = *shard_->read_subscriber(1);
+  ASSERT_EQ(subscriber.block_count, 3);
+  Command clearing;
+  clearing.verb = Verb::clear_subscriber;
+  clearing.key = key_of(1, 0);
+  auto result = shard_->execute(clearing, now_s_);  // the last of them
+  ASSERT_EQ(result.ended, 64U);
+  const auto& layout = settings.policy.pool.layout();
+  for (uint16_t port = 0; port < mappings; ++port)
+    if (const auto at = find(key_of(1, port));
+        at != null_mapping && layout.block_of(outside(at).port) == subscriber.blocks[0] % layout.blocks())
+      command(Verb::end_mapping, key_of(1, port));
+  advance(2);  // two blocks rest no more
+  ASSERT_EQ(shard_->read_subscriber(1)->block_count, 1);
+  clearing.resume = result.resume;
+  for (unsigned slices = 0; clearing.resume != 0 && slices < 1000; ++slices)
+    clearing.resume = shard_->execute(clearing, now_s_).resume;
+  EXPECT_EQ(shard_->mappings_live(), 0U);
+}
+
+TEST_F(ShardCommands, tell_holder_knows_the_block_and_the_mapping_of_a_port) {
+  const OutboundKey key = key_of(1, 80);
+  const auto ours = outside(open(key));
+  const auto holder = [&](Protocol protocol, net::Endpoint end) {
+    OutboundKey asked;
+    asked.protocol = protocol;
+    return command(Verb::tell_holder, asked, 0, end);
+  };
+  OutboundKey only_subscriber;
+  only_subscriber.subscriber = key.subscriber;
+  EXPECT_EQ(holder(Protocol::udp, ours).key, key);
+  EXPECT_EQ(holder({}, ours).status, Status::done);
+  EXPECT_EQ(holder({}, ours).key, only_subscriber);
+  EXPECT_EQ(holder(Protocol::tcp, ours).key, only_subscriber);
+  command(Verb::end_mapping, key);
+  EXPECT_EQ(holder(Protocol::udp, ours).key, only_subscriber) << "it rests";
+  const net::Ipv4 elsewhere{uint32_t{ours.address.bits} ^ 1};
+  EXPECT_EQ(holder({}, {elsewhere, ours.port}).status, Status::unknown);
+  EXPECT_EQ(holder({}, {ours.address, {1}}).status, Status::unknown) << "in no block";
+  EXPECT_EQ(holder({}, {{0x01020304}, ours.port}).status, Status::unknown) << "not of the pool";
+}
+
 TEST_F(ShardCommands, end_mapping_ends_whatever_it_is) {
   open(key_of(1, 80));
   const auto end = outside(find(key_of(1, 80)));
