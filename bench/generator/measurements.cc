@@ -15,6 +15,8 @@ namespace {
 constexpr double search_resolution = 0.01;
 constexpr double loss_step = 0.1;  // RFC 2544 §26.3
 
+constexpr double probe_pps = 1e6;  // where no answer is expected, and so none can be waited for
+
 constexpr double pcp_load = 0.9;  // of the saturated throughput
 constexpr double pcp_rates[] = {0, 100, 1'000, 10'000};
 
@@ -153,15 +155,21 @@ void mix(const Bench& bench, const Circumstances& at) {
   }
 }
 
-// Empties the device's table by the command given, and takes back what was learned. Returns how long that took.
+double timed(const std::string& command) {
+  const auto start = std::chrono::steady_clock::now();
+  if (std::system(command.c_str()) != 0) throw std::runtime_error("'" + command + "' failed");
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// Empties the device's table by the command given, and takes back what was learned. Returns how long that took; the
+// ports' rest after it is not counted.
 double clear(const Bench& bench) {
   if (bench.options.clear_command.empty())
     throw std::runtime_error("this measurement empties the device's table: --clear-command says how");
-  const auto start = std::chrono::steady_clock::now();
-  if (std::system(bench.options.clear_command.c_str()) != 0)
-    throw std::runtime_error("'" + bench.options.clear_command + "' failed");
+  const double seconds = timed(bench.options.clear_command);
   bench.flows.forget();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (!bench.options.rested_command.empty()) timed(bench.options.rested_command);
+  return seconds;
 }
 
 // RFC 9693: the highest rate at which every frame of as many new flows establishes a mapping that is there afterwards.
@@ -190,7 +198,7 @@ void tear_down(const Bench& bench, const Circumstances& at) {
   const Flows before = bench.flows;
   const double seconds = clear(bench);
   bench.flows = before;
-  const uint64_t still_there = bench.tester.validate(0, at.mappings, 0, at.frame_bytes);
+  const uint64_t still_there = bench.tester.validate(0, at.mappings, probe_pps, at.frame_bytes);
   bench.flows.forget();
   const double rate = static_cast<double>(at.mappings) / seconds;
   report("tear-down", at, {{"mappings_per_s", rate}, {"seconds", seconds}, {"still_there", still_there}},

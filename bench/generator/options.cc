@@ -86,6 +86,7 @@ Options options_of(const po::variables_map& values) {
   options.fresh_max = values["fresh-max"].as<uint32_t>();
   options.new_rate_max = values["new-rate-max"].as<double>();
   options.clear_command = values["clear-command"].as<std::string>();
+  options.rested_command = values["rested-command"].as<std::string>();
   options.patience_s = values["patience"].as<unsigned>();
   if (!(options.load > 0 && options.load <= 1)) throw std::invalid_argument("--load is more than 0 and at most 1");
   if (!(options.new_rate_max > 0)) throw std::invalid_argument("--new-rate-max is more than 0");
@@ -118,6 +119,7 @@ std::optional<Options> parse_options(int argc, char** argv) {
   add("new-rate-max", po::value<double>()->default_value(4e6), "where new-rate begins to search, mappings a second");
   add("clear-command", po::value<std::string>()->default_value(""),
       "empties the device's table, for new-rate, tear-down");
+  add("rested-command", po::value<std::string>()->default_value(""), "waits until cleared ports can be had again");
   add("patience", po::value<unsigned>()->default_value(30), "seconds to wait for the device");
   add("measurement", po::value<std::vector<std::string>>(),
       "what to do at each number of mappings: verify, saturated, zero-loss, frame-loss, latency, mix, new-rate, "

@@ -25,7 +25,7 @@ struct Options {
   std::vector<double> fresh_shares;  // of the frames from subscribers that open mappings
   uint32_t fresh_max = 0;            // flows kept for them
   double new_rate_max = 0;
-  std::string clear_command;
+  std::string clear_command, rested_command;
   unsigned patience_s = 30;
 };
 

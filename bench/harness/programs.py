@@ -70,6 +70,9 @@ class Program:
     def clear_command(self):
         return ""
 
+    def rested_command(self):
+        return ""
+
 
 class Testpmd(Program):
     """DPDK's forwarder in io mode: takes a frame here and sends it there, and looks at none of it."""
@@ -136,15 +139,15 @@ address = 198.19.254.1/24
 gateway = 198.19.254.254
 """ if self.dut == "nat44" else "")
 
+    def ctl(self, words):
+        return f"{self.binaries / 'portolanctl'} -s {self.folder}/cli.sock {words}"
+
     def clear_command(self):
-        """Every address of the pool, one after the other."""
-        script = self.folder / f"{self.name}.clear"
-        ctl = f"{self.binaries / 'portolanctl'} -s {self.folder}/cli.sock clear address"
-        count = 1 << (32 - self.pool)
-        script.write_text(f"#!/bin/sh\nset -e\nfor n in $(seq 0 {count - 1}); do\n"
-                          f"  {ctl} 198.19.$((n / 256)).$((n % 256)) >/dev/null\ndone\n")
-        script.chmod(0o755)
-        return str(script)
+        return self.ctl(f"clear address 198.19.0.0/{self.pool} >/dev/null")
+
+    def rested_command(self):
+        """Ends when the ports of cleared mappings can be had again: they rest for a second even with quarantine = 0s."""
+        return f"until {self.ctl('show status')} | grep -q '^mappings_in_quarantine *0$'; do sleep 0.1; done"
 
 
 def generate(program, settings, binaries, measurements, mappings, more=()):
@@ -156,7 +159,7 @@ def generate(program, settings, binaries, measurements, mappings, more=()):
                "--device", memif(program.folder, 1, "client", zero_copy),
                "--mappings", ",".join(map(str, mappings)),
                "--frame-bytes", ",".join(map(str, settings.frame_bytes)), "--directions", ",".join(settings.directions),
-               "--clear-command", program.clear_command(), *more, *measurements]
+               "--clear-command", program.clear_command(), "--rested-command", program.rested_command(), *more, *measurements]
     errors = program.folder / "generator.log"
     with open(errors, "wb") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
