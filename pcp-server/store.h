@@ -9,6 +9,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -19,6 +20,7 @@
 #include <vector>
 
 #include "dataplane/net/result.h"
+#include "pcp-server/checkpointer.h"
 #include "pcp-server/record.h"
 
 struct sqlite3;
@@ -40,6 +42,9 @@ class Store {
   // is refused untouched. Errors: one sentence with the path and the way out. `now_s`: the server's clock.
   static net::Result<Opened, std::string> open(const std::string& path, uint64_t now_s);
   ~Store();  // after everything submitted has been tried
+
+  // Called by the store's thread whenever poll() has something new. To be set before the first submit().
+  void wake_by(std::function<void()> wake) { wake_owner_ = std::move(wake); }
 
   using Item = std::variant<Change, EpochChange>;
   void submit(std::vector<Item> items);
@@ -69,10 +74,14 @@ class Store {
   bool write(const std::vector<Item>& group);
   bool write_one(const Item& item);
   void keep_fault();
+  void tend_log();
 
   Database database_;
   Statement put_, erase_, put_epoch_, clear_epochs_;
   const int64_t offset_s_;
+  std::unique_ptr<Checkpointer> checkpointer_;  // ends before the connection does
+  int log_pages_ = 0, copied_up_to_ = 0;        // of the log; only the store's thread knows them
+  std::function<void()> wake_owner_;
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;

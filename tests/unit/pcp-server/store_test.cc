@@ -101,6 +101,26 @@ TEST_F(PcpStore, PCP_191_everything_of_a_record_comes_back) {
   EXPECT_EQ(found.at(peer), other);
 }
 
+// However much is written: nobody else ever waits for the log to be copied, and it does not grow for that.
+TEST_F(PcpStore, the_log_has_its_size_from_the_start_and_keeps_it) {
+  constexpr uint16_t records = 20'000, groups = 20;
+  open();
+  const auto log_bytes = [this] { return std::filesystem::file_size(path_ + "-wal"); };
+  const auto whole = log_bytes();
+  EXPECT_GT(whole, uint64_t{4'096} * 4'096);
+  for (uint16_t group = 0; group < groups; ++group) {  // the first makes all records, the others touch every page
+    std::vector<Store::Item> items;
+    const uint16_t step = group == 0 ? 1 : groups;
+    for (uint16_t port = group == 0 ? 1 : group; port <= records; port = static_cast<uint16_t>(port + step))
+      items.emplace_back(Change{0, key(port), granted(port)});
+    items.emplace_back(Change{1, key(1), granted(1)});
+    EXPECT_EQ(write(std::move(items)), (std::map<uint64_t, bool>{{1, true}}));
+  }
+  EXPECT_LE(log_bytes(), whole + whole / 2);
+  open();
+  EXPECT_EQ(contents_.records.size(), records);
+}
+
 TEST_F(PcpStore, a_record_is_replaced_and_erased) {
   open();
   Granted longer = granted(5000);
