@@ -111,6 +111,7 @@ class Aftr {
   void watch_sweep();
   [[nodiscard]] static uint64_t now_ms();  // of a steady clock
   bool round();
+  void wait();
   void watch_gateways();
 
   std::shared_ptr<const Config> config_;
@@ -123,10 +124,10 @@ class Aftr {
   std::unique_ptr<io::Dataplane> dataplane_;
   std::unique_ptr<Injector> injector_;
   std::unique_ptr<Translator> translator_;
-  std::unique_ptr<PcpFront> pcp_;
+  boost::asio::io_context io_;
+  std::unique_ptr<PcpFront> pcp_;  // after io_: the store's thread posts to it
   std::unique_ptr<Router> router_;
   CommandTable commands_;
-  boost::asio::io_context io_;
   std::optional<CliSocket> cli_;
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   uint64_t next_second_ms_ = 0;
