@@ -46,8 +46,8 @@ uint32_t frames_needed(unsigned workers, uint32_t served, uint32_t held_by_ports
   constexpr uint32_t cached = pool_cache + pool_cache / 2;  // rte_mempool flushes at 1.5 times its cache
   const uint32_t to_others = workers > 1 ? handovers_max + served * relayed_max : 0;
   const uint32_t waiting = fragments_share(fragments_max, workers);
-  return held_by_ports + served * injected_max + workers * (punts_max + in_hand + to_others + waiting) +
-         (workers + 1) * cached;
+  return held_by_ports + served * (injected_max + uint32_t{pipeline::burst_max}) +
+         workers * (punts_max + in_hand + to_others + waiting) + (workers + 1) * cached;
 }
 
 // One plan for each device named; sides that name it alike share it.

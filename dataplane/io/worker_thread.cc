@@ -46,7 +46,10 @@ WorkerThread::~WorkerThread() {
   };
   empty(handed_over_);
   empty(punts_);
-  for (auto& outlet : outlets_) empty(outlet.injected), empty(outlet.relayed);
+  for (auto& outlet : outlets_) {
+    empty(outlet.injected), empty(outlet.relayed);
+    for (rte_mbuf* frame : outlet.waiting.take()) rte_pktmbuf_free(frame);
+  }
 }
 
 bool WorkerThread::complete() const {
@@ -171,14 +174,26 @@ size_t WorkerThread::process_due(uint32_t now_s) {
 // Frames that need no processing: the control thread's, and other workers' without a transmit queue, which counted them
 // as received and left it to this worker to count them as sent.
 size_t WorkerThread::take_for_transmission(Side side) {
-  if (outlet(side).injected.empty() && outlet(side).relayed.empty()) return 0;
+  Outlet& out = outlet(side);
+  if (out.injected.empty() && out.waiting.count == 0 && out.relayed.empty()) return 0;
   std::array<rte_mbuf*, pipeline::burst_max> frames;
-  const size_t injected = outlet(side).injected.take(frames);
-  worker_.counters().injected.add(injected);
-  transmit(side, std::span(frames).first(injected));
-  const size_t relayed = outlet(side).relayed.take(frames);
+  const size_t relayed = out.relayed.take(frames);
+  const size_t injected = send_injected(side);
   transmit(side, std::span(frames).first(relayed));
   return injected + relayed;
+}
+
+// Somebody waits for each of these (an ARP or PCP reply), and nobody sends it again soon: they wait for a device
+// without room instead of being dropped with the traffic. One burst at most is here, the others stay in their ring.
+size_t WorkerThread::send_injected(Side side) {
+  Outlet& out = outlet(side);
+  if (out.waiting.count == 0)
+    out.waiting.count = out.injected.take(std::span(out.waiting.frames).first(pipeline::burst_max));
+  const auto frames = out.waiting.take();
+  const size_t taken = send(side, frames);
+  worker_.counters().injected.add(taken);
+  for (rte_mbuf* frame : frames.subspan(taken)) out.waiting.add(*frame);
+  return taken;
 }
 
 void WorkerThread::process(uint32_t now_s) {
@@ -262,7 +277,12 @@ void WorkerThread::pass_on() {
 
 void WorkerThread::transmit(Side side, std::span<rte_mbuf*> frames) {
   if (frames.empty()) return;
-  if (!way(side).transmit_queue) return drop(frames.subspan(outlet(side).relay->put(frames)), Verdict::transmit_full);
+  const size_t taken = way(side).transmit_queue ? send(side, frames) : outlet(side).relay->put(frames);
+  drop(frames.subspan(taken), Verdict::transmit_full);
+}
+
+// Through this worker's own queue; returns how many the device took.
+size_t WorkerThread::send(Side side, std::span<rte_mbuf*> frames) {
   const auto bytes_in = [](std::span<rte_mbuf* const> some) {
     uint64_t sum = 0;
     for (const rte_mbuf* frame : some) sum += frame->pkt_len;
@@ -278,7 +298,7 @@ void WorkerThread::transmit(Side side, std::span<rte_mbuf*> frames) {
   auto& counters = worker_.counters().side(side);
   counters.sent.add(taken);
   counters.sent_bytes.add(bytes - bytes_in(frames.subspan(taken)));
-  drop(frames.subspan(taken), Verdict::transmit_full);
+  return taken;
 }
 
 void WorkerThread::drop(std::span<rte_mbuf*> frames, Verdict verdict) {

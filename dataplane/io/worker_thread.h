@@ -84,6 +84,7 @@ class WorkerThread {
     Ring<rte_mbuf*> injected, relayed;
     Ring<rte_mbuf*>* relay = nullptr;  // without a transmit queue: the sender's `relayed`
     Batch batch;
+    Batch waiting;  // of those injected, until the device has room
   };
 
   bool round();
@@ -103,7 +104,9 @@ class WorkerThread {
   void carry_out_hand_over(pipeline::Packet& packet);
   [[nodiscard]] bool is_misplaced(const pipeline::Packet& packet) const;
   void pass_on();
+  size_t send_injected(pipeline::Side side);
   void transmit(pipeline::Side side, std::span<rte_mbuf*> frames);
+  size_t send(pipeline::Side side, std::span<rte_mbuf*> frames);
   void drop(std::span<rte_mbuf*> frames, nat::Verdict verdict);
   void rest(unsigned empty_rounds) const;
   Outlet& outlet(pipeline::Side side) { return outlets_[static_cast<size_t>(side)]; }

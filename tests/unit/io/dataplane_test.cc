@@ -342,6 +342,28 @@ TEST(Dataplane, injected_frames_leave_unchanged_through_their_side) {
   });
 }
 
+// A memif that nobody has connected to takes nothing.
+TEST(Dataplane, injected_frames_wait_for_a_device_without_room) {
+  in_child([] {
+    Bench bench(1);
+    bench.open("net_memif0,role=server,socket-abstract=no,socket=" + (bench.folder / "link"),
+               bench.capture_device(Side::internet, nothing));
+    bench.run();
+    const auto answer = softwire_udp(1, {1}, remote, "awaited");
+    unsigned accepted = 0;
+    const auto polls = [&] { return bench.total([](const auto& c) { return c.polls.read(); }); };
+    for (unsigned tries = 0; tries < 2; ++tries) {
+      while (bench.dataplane->inject(Side::access, answer)) ++accepted;
+      const uint64_t before = polls();
+      wait_until([&] { return polls() > before + 100; }, "rounds");
+    }
+    EXPECT_GT(accepted, 512U);  // the ring's, and a first burst before it
+    EXPECT_EQ(bench.dropped(), 0U);
+    EXPECT_EQ(bench.on_their_way(), 0);
+    bench.dataplane->stop();
+  });
+}
+
 TEST(Dataplane, swapped_snapshot_is_used_by_all_and_the_old_one_by_none) {
   in_child([] {
     Bench bench(2);
