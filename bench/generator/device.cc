@@ -19,10 +19,7 @@ namespace portolan::bench {
 
 namespace {
 
-constexpr uint16_t descriptors = 1024;
 constexpr unsigned cache = 512;
-// Of a link and direction: both ends of a ring, the cache and its overflow, and what is in hand.
-constexpr unsigned buffers = 4 * descriptors + 2 * cache + 4 * burst_max - 1;
 constexpr std::chrono::milliseconds poll_every{20};
 constexpr uint16_t data_room_bytes = RTE_PKTMBUF_HEADROOM + 2048;
 static_assert(frame_max_bytes + tunnel_bytes <= 2048);
@@ -31,7 +28,9 @@ static_assert(frame_max_bytes + tunnel_bytes <= 2048);
   throw std::runtime_error(what + " (" + rte_strerror(code < 0 ? -code : code) + ")");
 }
 
-rte_mempool* make_pool(const std::string& name) {
+// Of a link and direction: both ends of a ring, the cache and its overflow, and what is in hand.
+rte_mempool* make_pool(const std::string& name, unsigned descriptors) {
+  const unsigned buffers = 4 * descriptors + 2 * cache + 4 * burst_max - 1;
   rte_mempool* pool = rte_pktmbuf_pool_create(name.c_str(), buffers, cache, 0, data_room_bytes, SOCKET_ID_ANY);
   if (pool == nullptr) fail("no memory for frames", rte_errno);
   return pool;
@@ -72,10 +71,10 @@ void fill_body(rte_mempool*, void*, void* object, unsigned) {
 
 Link::Link(const LinkPlan& plan, std::chrono::seconds patience) : name_(plan.name) {
   if (rte_eth_dev_get_port_by_name(name_.c_str(), &port_) != 0) throw std::runtime_error(name_ + ": no such device");
-  receive_pool_ = make_pool("receive " + std::to_string(port_));
-  send_pool_ = make_pool("send " + std::to_string(port_));
+  receive_pool_ = make_pool("receive " + std::to_string(port_), plan.descriptors);
+  send_pool_ = make_pool("send " + std::to_string(port_), plan.descriptors);
   rte_mempool_obj_iter(send_pool_, fill_body, nullptr);
-  configure();
+  configure(plan.descriptors);
   start(patience);
   rte_eth_promiscuous_enable(port_);  // memif has no such mode and needs none
   rte_ether_addr address{};
@@ -83,7 +82,7 @@ Link::Link(const LinkPlan& plan, std::chrono::seconds patience) : name_(plan.nam
   std::ranges::copy(address.addr_bytes, mac_.bytes.begin());
 }
 
-void Link::configure() {
+void Link::configure(uint16_t descriptors) {
   const rte_eth_conf conf{};
   const auto socket = static_cast<unsigned>(rte_eth_dev_socket_id(port_));
   if (const int code = rte_eth_dev_configure(port_, 1, 1, &conf); code != 0) fail(name_ + ": not configured", code);

@@ -22,6 +22,7 @@ struct LinkPlan {
   std::string name;     // of the DPDK device: net_memif0, or a PCI address
   std::string devargs;  // for --vdev or -a
   bool is_virtual = true;
+  uint16_t descriptors = 1024;  // of each ring
 };
 
 class Link {
@@ -44,7 +45,7 @@ class Link {
   bool send_copy(std::span<const uint8_t> bytes) const;
 
  private:
-  void configure();
+  void configure(uint16_t descriptors);
   void start(std::chrono::seconds patience);
   [[nodiscard]] bool is_up() const;
 

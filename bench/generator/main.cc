@@ -9,8 +9,8 @@
 namespace portolan::bench {
 namespace {
 
-LinkPlan link_of(const std::string& devargs) {
-  LinkPlan plan{devargs.substr(0, devargs.find(',')), devargs, true};
+LinkPlan link_of(const std::string& devargs, uint16_t descriptors) {
+  LinkPlan plan{devargs.substr(0, devargs.find(',')), devargs, true, descriptors};
   plan.is_virtual = plan.name.find(':') == std::string::npos;
   return plan;
 }
@@ -18,7 +18,8 @@ LinkPlan link_of(const std::string& devargs) {
 int measure(const Options& options) {
   Flows flows(
       {options.mappings.back(), options.flows_per_subscriber, options.hosts_per_subscriber, options.dut != Dut::nat44});
-  const std::vector<LinkPlan> plans{link_of(options.devices[0]), link_of(options.devices[1])};
+  const std::vector<LinkPlan> plans{link_of(options.devices[0], options.descriptors),
+                                    link_of(options.devices[1], options.descriptors)};
   start_dpdk(plans, options.eal, options.core);
   {
     const std::chrono::seconds patience(options.patience_s);

@@ -17,7 +17,7 @@ constexpr double loss_step = 0.1;  // RFC 2544 §26.3
 
 constexpr double probe_pps = 1e6;  // where no answer is expected, and so none can be waited for
 
-constexpr double pcp_load = 0.9;  // of the saturated throughput
+constexpr double pcp_loads[] = {0.9, 0.5};  // of the saturated throughput
 constexpr double pcp_rates[] = {0, 100, 1'000, 10'000};
 
 struct Bench {
@@ -110,30 +110,35 @@ void latency(const Bench& bench, const Circumstances& at) {
   report("latency", at, values, text);
 }
 
-// PCP beside forwarding at most of what the device can: how soon requests are answered, and what is lost meanwhile and
-// without any.
+// PCP beside forwarding at shares of what the device can: how soon requests are answered, and what is lost meanwhile
+// and without any.
+void pcp_at(const Bench& bench, const Circumstances& at, Trial trial, double load, double asks_per_s) {
+  Asker asker;
+  trial.asker = &asker;
+  trial.asks_per_s = asks_per_s;
+  Json values = json_of(run(bench, trial));
+  values["load"] = load;
+  values["rate_pps"] = trial.rate_pps;
+  values["pcp"] = {{"asks_per_s", asks_per_s},
+                   {"asked", asker.asked},
+                   {"answered", asker.answered},
+                   {"refused", asker.refused},
+                   {"latency_us", json_of(asker.latency)}};
+  report("pcp", at, values,
+         std::to_string(asker.answered) + " of " + std::to_string(asker.asked) + " requests answered, " +
+             std::to_string(asker.refused) + " refused, us: " + json_of(asker.latency).dump() + ", frames lost " +
+             std::to_string(values["upstream"].value("lost", 0)) + " up, " +
+             std::to_string(values["downstream"].value("lost", 0)) + " down");
+}
+
 void pcp(const Bench& bench, const Circumstances& at) {
   if (bench.options.dut != Dut::dslite) return;  // the clients are behind softwires
   Trial trial = trial_of(bench, at);
   const double most = rate_of(run(bench, trial), trial);
-  for (const double asks_per_s : pcp_rates) {
-    Asker asker;
-    trial.rate_pps = most * pcp_load;
-    trial.asker = &asker;
-    trial.asks_per_s = asks_per_s;
-    Json values = json_of(run(bench, trial));
-    values["load"] = pcp_load;
-    values["rate_pps"] = trial.rate_pps;
-    values["pcp"] = {{"asks_per_s", asks_per_s},
-                     {"asked", asker.asked},
-                     {"answered", asker.answered},
-                     {"refused", asker.refused},
-                     {"latency_us", json_of(asker.latency)}};
-    report("pcp", at, values,
-           std::to_string(asker.answered) + " of " + std::to_string(asker.asked) + " requests answered, " +
-               std::to_string(asker.refused) + " refused, us: " + json_of(asker.latency).dump() + ", frames lost " +
-               std::to_string(values["upstream"].value("lost", 0)) + " up, " +
-               std::to_string(values["downstream"].value("lost", 0)) + " down");
+  trial.window = bench.options.descriptors / 8 * 7;  // the rest is for answers
+  for (const double load : pcp_loads) {
+    trial.rate_pps = most * load;
+    for (const double asks_per_s : pcp_rates) pcp_at(bench, at, trial, load, asks_per_s);
   }
 }
 

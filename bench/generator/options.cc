@@ -68,6 +68,7 @@ Options options_of(const po::variables_map& values) {
     throw std::invalid_argument("two --device are needed: towards the subscribers, and the internet");
   options.eal = values["eal"].as<std::string>();
   options.core = values["core"].as<unsigned>();
+  options.descriptors = values["descriptors"].as<uint16_t>();
   options.mappings = numbers<uint32_t>("mappings", values["mappings"].as<std::string>(), 1, flows_max);
   if (!std::ranges::is_sorted(options.mappings)) throw std::invalid_argument("--mappings: from few to many");
   options.frame_bytes =
@@ -105,6 +106,7 @@ std::optional<Options> parse_options(int argc, char** argv) {
   add("device", po::value<std::vector<std::string>>(), "DPDK device towards the subscribers, and again: the internet");
   add("eal", po::value<std::string>()->default_value("--in-memory --single-file-segments"), "more arguments for DPDK");
   add("core", po::value<unsigned>()->default_value(0), "CPU the generator runs on");
+  add("descriptors", po::value<uint16_t>()->default_value(1024), "slots of a ring; of a memif it is rsize that says");
   add("mappings", po::value<std::string>()->default_value("1000"), "how many, a comma between: 1000,100000");
   add("frame-bytes", po::value<std::string>()->default_value("64"),
       "Ethernet frame of the IPv4 side with FCS: 64,1400");

@@ -15,6 +15,7 @@ struct Options {
   std::vector<std::string> devices;  // DPDK's devargs: access, internet
   std::string eal;
   unsigned core = 0;
+  uint16_t descriptors = 1024;  // slots of a link's ring
   std::vector<uint32_t> mappings;
   std::vector<size_t> frame_bytes;
   std::vector<std::string> directions;

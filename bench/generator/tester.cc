@@ -42,6 +42,25 @@ net::Endpoint source_of(const rte_mbuf& frame) {
           net::header_at<net::UdpHeader>(at + sizeof(net::Ipv4Header)).source};
 }
 
+// How many frames of a direction may be on their way. Those that got lost come back never: when nothing has come for a
+// while, what is on its way is taken for lost.
+class Window {
+ public:
+  explicit Window(uint32_t frames) : frames_(frames) {}
+  bool open(uint64_t on_their_way, uint64_t now_tsc) {
+    if (frames_ == 0 || on_their_way < lost_ + frames_) {
+      shut_since_ = 0;
+      return true;
+    }
+    if (shut_since_ == 0) shut_since_ = now_tsc;
+    if (now_tsc > shut_since_ + ticks(quiet_s)) lost_ = on_their_way;
+    return false;
+  }
+
+ private:
+  uint64_t frames_, lost_ = 0, shut_since_ = 0;
+};
+
 Direction opposite(Direction direction) {
   return direction == Direction::upstream ? Direction::downstream : Direction::upstream;
 }
@@ -368,6 +387,7 @@ TrialResult Tester::run(const Trial& trial) {
   };
   const uint64_t start = read_tsc(), measured = start + ticks(trial.warm_up_s), end = measured + ticks(trial.seconds);
   std::array<uint64_t, 2> before{}, chosen{};
+  std::array<Window, 2> windows{Window(trial.window), Window(trial.window)};
   uint64_t now = start;
   for (; now < end; now = read_tsc()) {
     if (!warm && now >= measured) {
@@ -383,6 +403,7 @@ TrialResult Tester::run(const Trial& trial) {
       const size_t at = index_of(direction);
       if (!trial.sends[at]) continue;
       auto& way = result.ways[at];
+      if (!windows[at].open(way.sent - way.received, now)) continue;
       way.sent += push(direction);
       ++way.tries;
       if (senders_[at].held_count > 0) ++way.full;

@@ -28,6 +28,7 @@ struct Trial {
   uint32_t flows = 0;  // of the first so many, each frame's drawn at random
   size_t frame_bytes = frame_min_bytes;
   uint32_t fresh_every = 0;  // of this many frames from subscribers, one opens a mapping; 0: none does
+  uint32_t window = 0;       // frames of a direction on their way at most; 0: any number
   bool latency = false;
   Asker* asker = nullptr;  // its requests go in beside the traffic,
   double asks_per_s = 0;   // so many a second

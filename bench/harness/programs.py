@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import time
 
-from harness.machine import BenchError
+from harness.machine import BenchError, give_long_slices, sync_latency_us
 
 PORTS_OF_AN_ADDRESS = 65536 - 1024
 READY_S, STOP_S = 60, 20
@@ -99,6 +99,13 @@ class Portoland(Program):
         config.write_text(self.configuration())
         return [str(self.binaries / "portoland"), "-c", str(config)]
 
+    def __enter__(self):
+        super().__enter__()
+        for task in pathlib.Path(f"/proc/{self.process.pid}/task").iterdir():
+            if "pcp" in self.settings.measure and (task / "comm").read_text().startswith("rte-worker"):
+                give_long_slices(int(task.name))
+        return self
+
     def configuration(self):
         inside = memif(self.folder, 0, "server")
         return f"""\
@@ -150,11 +157,18 @@ gateway = 198.19.254.254
         return f"until {self.ctl('show status')} | grep -q '^mappings_in_quarantine *0$'; do sleep 0.1; done"
 
 
+def disk(program, settings, when):
+    """How long the disk that PCP's answers wait for takes, as a line of results."""
+    return {"measurement": "sync", "when": when, "program": program.name, "mappings": settings.mappings[-1],
+            "frame_bytes": settings.frame_bytes[0], "directions": "-", "latency_us": sync_latency_us(program.folder)}
+
+
 def generate(program, settings, binaries, measurements, mappings, more=()):
     """Runs the generator against a program; yields its results as they come."""
-    zero_copy = ",zero-copy=yes"
-    command = [*shlex.split(settings.wrap), str(binaries / "portolan-bench"), "--dut", program.dut,
+    zero_copy = f",zero-copy=yes,rsize={settings.ring_log2}"
+    command = [*shlex.split(settings.generator_wrap or settings.wrap), str(binaries / "portolan-bench"), "--dut", program.dut,
                "--core", str(settings.generator_core), "--seconds", str(settings.seconds),
+               "--descriptors", str(1 << settings.ring_log2),
                "--device", memif(program.folder, 0, "client", zero_copy),
                "--device", memif(program.folder, 1, "client", zero_copy),
                "--mappings", ",".join(map(str, mappings)),
@@ -162,7 +176,8 @@ def generate(program, settings, binaries, measurements, mappings, more=()):
                "--clear-command", program.clear_command(), "--rested-command", program.rested_command(), *more, *measurements]
     errors = program.folder / "generator.log"
     with open(errors, "wb") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True,
+                                   preexec_fn=give_long_slices if "pcp" in measurements else None)
         try:
             for line in process.stdout:
                 yield {**json.loads(line), "program": program.name}

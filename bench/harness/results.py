@@ -27,13 +27,16 @@ def values_of(line):
                 yield f"latency {way} {key}", value, "us"
     if name == "pcp":
         asked = line["pcp"]
-        rate = f"pcp at {asked['asks_per_s']:,.0f}/s"
+        rate = f"pcp at {asked['asks_per_s']:,.0f}/s, {line['load']:.0%} load"
         yield f"{rate}: unanswered", asked["asked"] - asked["answered"], "requests"
         yield f"{rate}: refused", asked["refused"], "requests"
         yield f"{rate}: frames lost", sum(line.get(way, {}).get("lost", 0) for way in ("upstream", "downstream")), "frames"
         for key, value in asked["latency_us"].items():
             if key != "frames" and asked["answered"]:
                 yield f"{rate}: answered {key}", value, "us"
+    if name == "sync":
+        for key, value in line["latency_us"].items():
+            yield f"fdatasync {line['when']} {key}", value, "us"
     if name == "mix":
         lost = sum(line.get(way, {}).get("lost", 0) for way in ("upstream", "downstream"))
         yield f"established lost with {line['fresh_share']:.1%} new", lost, "frames"
