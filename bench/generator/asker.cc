@@ -31,15 +31,9 @@ pcp::Nonce nonce_of(uint32_t mapping) {
   return nonce;
 }
 
-}  // namespace
-
-size_t Asker::write_next(Frame& frame, const net::Mac& source, const net::Mac& destination) const {
-  const auto mapping = static_cast<uint32_t>(asked % sent_tsc_.size());
-  pcp::MapRequest map;
-  map.nonce = nonce_of(mapping);
-  map.protocol = net::Protocol::udp;
-  map.internal_port = {static_cast<uint16_t>(first_inside_port + mapping % mappings_per_subscriber)};
-  map.lifetime_s = asked / sent_tsc_.size() % rounds == remove ? 0 : lifetime_s;
+// In the softwire of a subscriber; 0: it does not fit.
+size_t write_request(Asker::Frame& frame, const net::Mac& source, const net::Mac& destination, uint32_t subscriber,
+                     const pcp::MapRequest& map) {
   const pcp::Message message = pcp::build_map_request(net::mapped(host), map);
   const size_t udp_bytes = sizeof(net::UdpHeader) + message.size(), ip_bytes = sizeof(net::Ipv4Header) + udp_bytes;
   if (message_at + message.size() > frame.size()) return 0;
@@ -51,7 +45,7 @@ size_t Asker::write_next(Frame& frame, const net::Mac& source, const net::Mac& d
   outer.payload_length = static_cast<uint16_t>(ip_bytes);
   outer.next_header = static_cast<uint8_t>(net::Protocol::ipv4);
   outer.hop_limit = hop_limit;
-  outer.source = b4_address(first_subscriber + mapping / mappings_per_subscriber);
+  outer.source = b4_address(subscriber);
   outer.destination = aftr_address;
   auto& ip = header_at<net::Ipv4Header>(frame.data() + ip_at);
   ip.version_ihl = 0x45;
@@ -71,6 +65,27 @@ size_t Asker::write_next(Frame& frame, const net::Mac& source, const net::Mac& d
   if (udp.checksum.raw() == 0) udp.checksum = 0xffff;  // RFC 768: zero says there is none
 
   return message_at + message.size();
+}
+
+}  // namespace
+
+size_t Asker::write_next(Frame& frame, const net::Mac& source, const net::Mac& destination) const {
+  const auto mapping = static_cast<uint32_t>(asked % sent_tsc_.size());
+  pcp::MapRequest map;
+  map.nonce = nonce_of(mapping);
+  map.protocol = net::Protocol::udp;
+  map.internal_port = {static_cast<uint16_t>(first_inside_port + mapping % mappings_per_subscriber)};
+  map.lifetime_s = asked / sent_tsc_.size() % rounds == remove ? 0 : lifetime_s;
+  return write_request(frame, source, destination, first_subscriber + mapping / mappings_per_subscriber, map);
+}
+
+size_t Asker::write_flood(Frame& frame, const net::Mac& source, const net::Mac& destination) {
+  pcp::MapRequest map;
+  map.nonce.fill(0xff);
+  map.protocol = net::Protocol::udp;
+  map.internal_port = {first_inside_port};
+  map.lifetime_s = lifetime_s;
+  return write_request(frame, source, destination, first_subscriber - 1, map);
 }
 
 void Asker::sent(uint64_t now_tsc) {

@@ -21,6 +21,8 @@ class Asker {
 
   // The next request's frame; returns its length. It is next until sent() says that it has gone.
   size_t write_next(Frame& frame, const net::Mac& source, const net::Mac& destination) const;
+  // A request of a subscriber who sends nothing else, for a flood: the same each time, and its answers are not counted.
+  static size_t write_flood(Frame& frame, const net::Mac& source, const net::Mac& destination);
   // A request that is still unanswered when its mapping's turn comes again is given up: it stays among those asked.
   void sent(uint64_t now_tsc);
   // False: the frame is no answer to anything asked.

@@ -19,6 +19,7 @@ constexpr double probe_pps = 1e6;  // where no answer is expected, and so none c
 
 constexpr double pcp_loads[] = {0.9, 0.5};  // of the saturated throughput
 constexpr double pcp_rates[] = {0, 100, 1'000, 10'000};
+constexpr double flood_per_s = 1e6, asked_beside_flood_per_s = 1'000;  // PCP-023
 
 struct Bench {
   Tester& tester;
@@ -116,8 +117,11 @@ void pcp_at(const Bench& bench, const Circumstances& at, Trial trial, double loa
   Asker asker;
   trial.asker = &asker;
   trial.asks_per_s = asks_per_s;
-  Json values = json_of(run(bench, trial));
+  const auto result = run(bench, trial);
+  Json values = json_of(result);
   values["load"] = load;
+  values["flood_per_s"] = trial.flood_per_s;
+  values["flooded"] = result.flooded;
   values["rate_pps"] = trial.rate_pps;
   values["pcp"] = {{"asks_per_s", asks_per_s},
                    {"asked", asker.asked},
@@ -140,6 +144,8 @@ void pcp(const Bench& bench, const Circumstances& at) {
     trial.rate_pps = most * load;
     for (const double asks_per_s : pcp_rates) pcp_at(bench, at, trial, load, asks_per_s);
   }
+  trial.flood_per_s = flood_per_s;
+  pcp_at(bench, at, trial, pcp_loads[1], asked_beside_flood_per_s);
 }
 
 // Established traffic at a share of the load, with some of the frames opening mappings.

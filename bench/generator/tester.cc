@@ -230,6 +230,18 @@ void Tester::ask(Asker& asker) {
   if (links_[index_of(Direction::upstream)]->send_copy(std::span(request).first(bytes))) asker.sent(now);
 }
 
+// At most a burst of those due; returns how many went.
+uint64_t Tester::flood(uint64_t due) {
+  Asker::Frame request;
+  const Station& station = stations_[index_of(Direction::upstream)];
+  const size_t bytes = Asker::write_flood(request, station.mac(), *station.device_mac());
+  uint64_t sent = 0;
+  while (sent < std::min<uint64_t>(due, burst_max) &&
+         links_[index_of(Direction::upstream)]->send_copy(std::span(request).first(bytes)))
+    ++sent;
+  return sent;
+}
+
 // One frame of each flow of a range that is `wanted`, in scattered order, each way that sends. Without a rate no more
 // are on their way than the device has room for, so that none gets lost. Returns how many were sent.
 uint64_t Tester::send_once(uint32_t first, uint32_t count, const std::array<bool, 2>& sends, double rate_pps,
@@ -398,6 +410,8 @@ TrialResult Tester::run(const Trial& trial) {
     if (asker_ != nullptr &&
         asker_->asked - asked_before < static_cast<uint64_t>(to_seconds(now - start) * trial.asks_per_s))
       ask(*asker_);
+    if (const auto due = static_cast<uint64_t>(to_seconds(now - start) * trial.flood_per_s); due > result.flooded)
+      result.flooded += flood(due - result.flooded);
     for (const Direction direction : directions) {
       poll(direction, [&](const Tag& tag, const rte_mbuf& frame) { take(direction, tag, frame); });
       const size_t at = index_of(direction);

@@ -31,7 +31,8 @@ struct Trial {
   uint32_t window = 0;       // frames of a direction on their way at most; 0: any number
   bool latency = false;
   Asker* asker = nullptr;  // its requests go in beside the traffic,
-  double asks_per_s = 0;   // so many a second
+  double asks_per_s = 0;   // so many a second,
+  double flood_per_s = 0;  // and so many of one other subscriber
 };
 
 using FaultCounts = std::array<uint64_t, 16>;  // by Fault; `none`: those checked and found right
@@ -45,6 +46,7 @@ struct TrialResult {
   std::array<Way, 2> ways;                      // by Direction
   double seconds = 0;                           // that were measured
   uint64_t stale = 0;                           // frames of earlier trials
+  uint64_t flooded = 0;                         // requests of the flood that were sent
   FaultCounts faults{};                         // of a sample
   uint64_t fresh_sent = 0, fresh_received = 0;  // among those from subscribers
   std::array<Histogram, 2> latency;             // in TSC ticks, without the warm-up
@@ -119,6 +121,7 @@ class Tester {
   [[nodiscard]] uint32_t next_of(const Trial& trial, Direction direction);
   void handle_other(Direction arrived_at, const rte_mbuf& frame);
   void ask(Asker& asker);
+  uint64_t flood(uint64_t due);
   void release_held();
 
   Flows& flows_;

@@ -27,7 +27,9 @@ def values_of(line):
                 yield f"latency {way} {key}", value, "us"
     if name == "pcp":
         asked = line["pcp"]
-        rate = f"pcp at {asked['asks_per_s']:,.0f}/s, {line['load']:.0%} load"
+        rate = f"pcp at {asked['asks_per_s']:,.0f}/s, {line['load']:.0%} load" + (", flood" if line["flood_per_s"] else "")
+        if line["flood_per_s"]:
+            yield f"{rate}: flood sent", line["flooded"] / line["seconds"], "requests a second"
         yield f"{rate}: unanswered", asked["asked"] - asked["answered"], "requests"
         yield f"{rate}: refused", asked["refused"], "requests"
         yield f"{rate}: frames lost", sum(line.get(way, {}).get("lost", 0) for way in ("upstream", "downstream")), "frames"

@@ -57,6 +57,7 @@ class Ring {
     return rte_ring_dequeue_burst_elem(ring_, room.data(), element_bytes, static_cast<unsigned>(room.size()), nullptr);
   }
   [[nodiscard]] bool empty() const { return ring_ == nullptr || rte_ring_empty(ring_) != 0; }
+  [[nodiscard]] size_t count() const { return ring_ == nullptr ? 0 : rte_ring_count(ring_); }
   [[nodiscard]] size_t room() const { return ring_ == nullptr ? 0 : rte_ring_free_count(ring_); }
 };
 

@@ -1,6 +1,7 @@
 #include "dataplane/io/worker_thread.h"
 
 #include <algorithm>
+#include <cstring>
 #include <rte_cycles.h>
 #include <rte_ethdev.h>
 #include <rte_pause.h>
@@ -230,13 +231,33 @@ void WorkerThread::carry_out(Packet& packet) {
 void WorkerThread::carry_out_send(Packet& packet) { outlet(packet.way_out).batch.add(settle(packet)); }
 
 void WorkerThread::carry_out_punt(Packet& packet) {
+  const PuntSource source = punt_source_of(packet);
   rte_mbuf& frame = settle(packet);
   context_of(frame) = packet.context;
-  if (!punts_.put(&frame)) {
+  if (!punt_shares_.admit(source, punts_.count()) || !punts_.put(&frame)) {
     packet.drop(Verdict::punt_full);
     rte_pktmbuf_free(&frame);
   }
   pipeline::account(worker_.counters(), packet);
+}
+
+PuntSource WorkerThread::punt_source_of(const Packet& packet) const {
+  const auto& context = packet.context;
+  PuntSource source;
+  source.kind = uint64_t{static_cast<uint8_t>(context.side)} << 8;
+  const uint8_t* outer = packet.data + context.outer_offset;
+  const auto& snapshot = *snapshot_.load(std::memory_order_relaxed);
+  if (context.punt == pipeline::Punt::arp)
+    std::memcpy(source.subscriber.bytes.data(), &net::header_at<net::EthernetHeader>(packet.data).source,
+                sizeof(net::Mac));
+  else if (context.hairpin || context.side == Side::internet)
+    source.kind |= static_cast<uint8_t>(context.punt) + 1U;
+  else if (context.side == Side::access)
+    source.subscriber = snapshot.subscriber_of(Side::access, net::header_at<net::Ipv6Header>(outer).source);
+  else
+    source.subscriber =
+        snapshot.subscriber_of(Side::inside, net::mapped(net::header_at<net::Ipv4Header>(outer).source));
+  return source;
 }
 
 // The device was told who owns what, and did otherwise. What crosses for any other reason (a block's owner, a pinned

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "dataplane/io/mbuf.h"
+#include "dataplane/io/punt_shares.h"
 #include "dataplane/io/quick_clock.h"
 #include "dataplane/io/ring.h"
 #include "dataplane/nat/command.h"
@@ -19,8 +20,9 @@
 namespace portolan::io {
 
 // Bounds of everything a worker queues.
-inline constexpr unsigned commands_max = 1024, handovers_max = 1024, punts_max = 512, injected_max = 512,
+inline constexpr unsigned commands_max = 1024, handovers_max = 1024, punts_max = 1024, injected_max = 512,
                           relayed_max = 1024;
+inline constexpr unsigned punts_of_one_max = punts_max / 8;
 inline constexpr size_t commands_per_round_max = 32;
 inline constexpr uint32_t tended_per_round_max = 256;
 
@@ -101,6 +103,7 @@ class WorkerThread {
   void carry_out(pipeline::Packet& packet);
   void carry_out_send(pipeline::Packet& packet);
   void carry_out_punt(pipeline::Packet& packet);
+  [[nodiscard]] PuntSource punt_source_of(const pipeline::Packet& packet) const;
   void carry_out_hand_over(pipeline::Packet& packet);
   [[nodiscard]] bool is_misplaced(const pipeline::Packet& packet) const;
   void pass_on();
@@ -122,6 +125,7 @@ class WorkerThread {
   Ring<nat::Command> commands_;
   Ring<nat::CommandResult> results_;
   Ring<rte_mbuf*> handed_over_, punts_;
+  PuntShares<punts_max, punts_of_one_max> punt_shares_;
   std::array<Outlet, pipeline::side_count> outlets_;                // by Side
   std::vector<Ring<rte_mbuf*>*> peers_;                             // by worker: its `handed_over_`
   std::vector<Batch> hand_overs_;                                   // by worker

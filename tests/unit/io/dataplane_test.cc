@@ -301,24 +301,48 @@ TEST(Dataplane, punts_carry_frame_and_context_and_their_ring_is_bounded) {
   in_child([] {
     Bench bench(1);
     const auto request = arp_request(*net::parse_ipv4("198.51.100.254"), *net::parse_ipv4("198.51.100.1"));
-    bench.open(bench.capture_device(Side::access, nothing),
-               bench.capture_device(Side::internet, {std::vector<Frame>(600, request)}));
+    std::vector<Frame> requests;
+    for (uint8_t neighbor = 0; neighbor < 12; ++neighbor) {
+      Frame from = request;
+      from[11] = neighbor;  // of the Ethernet source
+      requests.insert(requests.end(), 100, from);
+    }
+    bench.open(bench.capture_device(Side::access, nothing), bench.capture_device(Side::internet, {requests}));
     bench.run();
-    wait_until([&] { return bench.punted() + bench.dropped() == 600; }, "all punted or dropped");
+    wait_until([&] { return bench.punted() + bench.dropped() == 1200; }, "all punted or dropped");
     bench.dataplane->stop();
-    EXPECT_EQ(bench.punted(), 512U);
-    EXPECT_EQ(bench.dropped(Verdict::punt_full), 88U);
+    EXPECT_EQ(bench.punted(), 1024U);
+    EXPECT_EQ(bench.dropped(Verdict::punt_full), 176U);
     EXPECT_EQ(bench.on_their_way(), 0);
     size_t polled = 0;
     const auto handle = [&](std::span<uint8_t> frame, const pipeline::Context& context) {
-      ++polled;
-      EXPECT_TRUE(std::ranges::equal(frame, request));
+      EXPECT_TRUE(std::ranges::equal(frame, requests[polled++]));
       EXPECT_EQ(context.side, Side::internet);
       EXPECT_EQ(context.punt, Punt::arp);
     };
-    EXPECT_EQ(bench.dataplane->poll_punts(handle, 500), 500U);
-    EXPECT_EQ(bench.dataplane->poll_punts(handle, 500), 12U);
-    EXPECT_EQ(polled, 512U);
+    EXPECT_EQ(bench.dataplane->poll_punts(handle, 1'000), 1'000U);
+    EXPECT_EQ(bench.dataplane->poll_punts(handle, 1'000), 24U);
+    EXPECT_EQ(polled, 1024U);
+  });
+}
+
+// To 192.0.0.1, where PCP is; two subscribers' and the router's neighbour's arrive after the flood.
+TEST(Dataplane, PCP_023_a_flood_of_punts_costs_its_sender_alone) {
+  in_child([] {
+    Bench bench(1);
+    const net::Endpoint pcp{*net::parse_ipv4("192.0.0.1"), {5351}};
+    std::vector<Frame> frames(5'000, softwire_udp(1, {40000}, pcp, "flood"));
+    frames.insert(frames.end(), 100, softwire_udp(2, {40000}, pcp, "request"));
+    frames.insert(frames.end(), 100, softwire_udp(3, {40000}, pcp, "request"));
+    bench.open(bench.capture_device(Side::access, {frames}), bench.capture_device(Side::internet, nothing));
+    bench.run();
+    wait_until([&] { return bench.punted() + bench.dropped() == 5'200; }, "all punted or dropped");
+    bench.dataplane->stop();
+    std::map<net::Ipv6, unsigned> punted;
+    bench.dataplane->poll_punts([&](std::span<uint8_t>, const pipeline::Context& context) { ++punted[context.b4]; },
+                                6'000);
+    EXPECT_EQ(punted, (std::map<net::Ipv6, unsigned>{{b4_of(1), 128}, {b4_of(2), 100}, {b4_of(3), 100}}));
+    EXPECT_EQ(bench.on_their_way(), 0);
   });
 }
 

@@ -69,8 +69,9 @@ TEST(PortSpread, a_device_is_told_to_bring_every_packet_to_its_owner) {
       EXPECT_EQ(bench.dataplane->interface(side).spread, "to owners");
       for (uint32_t i = 0; i < 200; ++i) {
         const net::Ipv6 elsewhere = *net::parse_ipv6("2001:db8:a::" + std::to_string(1 + i % 7));
-        const auto hash = side == Side::access ? hash_of(key, b4_of(i), elsewhere)
-                                               : hash_of(key, net::Ipv4{i * 2654435761U}, net::Ipv4{0xc0000200 + i % 4});
+        const auto hash = side == Side::access
+                              ? hash_of(key, b4_of(i), elsewhere)
+                              : hash_of(key, net::Ipv4{i * 2654435761U}, net::Ipv4{0xc0000200 + i % 4});
         const unsigned owner =
             side == Side::access ? pool.owner_of(net::masked(b4_of(i), 56)) : pool.owner(i % 4, {5000});
         ASSERT_EQ(table[hash % 128], owner) << to_text(side) << ' ' << i;
