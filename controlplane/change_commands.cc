@@ -43,7 +43,7 @@ struct Blocks {
 
 // What is to end, and what has been asked of its owners.
 struct Clearing {
-  static constexpr size_t asked_max = 4;  // at once, so that a worker has little of it to do between two bursts
+  static constexpr size_t asked_max = 2;  // at once, so that a worker has little of it to do between two bursts
   std::string name;                       // what is cleared, for the reply
   std::deque<nat::Command> wanted = {};
   Blocks blocks = {};                                           // after `wanted`

@@ -2,6 +2,7 @@
 // mappings, at growing fill. One thread, keys visited in an order the prefetcher can't guess.
 #include <algorithm>
 #include <benchmark/benchmark.h>
+#include <chrono>
 #include <random>
 #include <vector>
 
@@ -112,8 +113,38 @@ void open_mapping(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations() * mappings);
 }
 
+// All mappings are due in the same second, and expire() ends them a few at a time as between two bursts; then their
+// rest is over at once, and it gives their records and ports back. The counters are of single calls.
+void expire_all(benchmark::State& state) {
+  const auto budget = static_cast<uint32_t>(state.range(1));
+  const auto mappings = static_cast<uint32_t>(state.range(0));
+  std::vector<double> steps_us;
+  for (auto _ : state) {
+    state.PauseTiming();
+    Filled table = filled(mappings);
+    state.ResumeTiming();
+    for (uint32_t now_s = 300; table.shard->mappings_live() + table.shard->mappings_held() > 0; ++now_s)
+      for (uint32_t looked_at = budget; looked_at == budget;) {
+        const auto start = std::chrono::steady_clock::now();
+        looked_at = table.shard->expire(now_s, budget);
+        steps_us.push_back(std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count());
+      }
+  }
+  std::ranges::sort(steps_us);
+  const auto at = [&](double share) {
+    return steps_us[static_cast<size_t>(share * static_cast<double>(steps_us.size() - 1))];
+  };
+  state.counters["step_us_p50"] = at(0.5);
+  state.counters["step_us_p99"] = at(0.99);
+  state.counters["step_us_max"] = at(1);
+  state.SetItemsProcessed(state.iterations() * mappings);
+}
+
 BENCHMARK(find_outbound)->Arg(1'000)->Arg(100'000)->Arg(1'000'000);
 BENCHMARK(find_inbound)->Arg(1'000)->Arg(100'000)->Arg(1'000'000);
 BENCHMARK(open_mapping)->Arg(1'000)->Arg(100'000)->Arg(1'000'000)->Unit(benchmark::kMillisecond);
+BENCHMARK(expire_all)
+    ->ArgsProduct({{100'000, 1'000'000}, {nat::Shard::tended_busy_max, nat::Shard::tended_idle_max}})
+    ->Unit(benchmark::kMillisecond);
 
 }  // namespace

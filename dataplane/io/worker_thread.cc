@@ -87,7 +87,7 @@ bool WorkerThread::round() {
     for (const Side side : sides) work += receive(side, now_s);
   work += take_handed_over(now_s);
   work += process_due(now_s);
-  work += worker_.shard().tend(now_s, tended_per_round_max);
+  work += worker_.shard().tend(now_s, worker_.shard().tending_budget(now_s, work > 0));
   return work > 0;
 }
 

@@ -24,7 +24,6 @@ inline constexpr unsigned commands_max = 1024, handovers_max = 1024, punts_max =
                           relayed_max = 1024;
 inline constexpr unsigned punts_of_one_max = punts_max / 8;
 inline constexpr size_t commands_per_round_max = 32;
-inline constexpr uint32_t tended_per_round_max = 256;
 
 enum class Phase : uint8_t {
   running,

@@ -93,6 +93,6 @@ struct CommandResult {
 };
 
 // What one clear_subscriber looks at and ends at most: a worker forwards nothing meanwhile.
-inline constexpr uint32_t cleared_per_command_max = 64, ports_per_command_max = 4096;
+inline constexpr uint32_t cleared_per_command_max = 32, ports_per_command_max = 4096;
 
 }  // namespace portolan::nat

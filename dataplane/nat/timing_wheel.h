@@ -38,6 +38,9 @@ class TimingWheel {
     if (next != null_mapping) slab_.set(next, &Mapping::wheel_previous, previous);
   }
 
+  // So many seconds have come up whose mappings were not all taken.
+  [[nodiscard]] uint32_t behind_s(uint32_t now_s) const { return now_s > cursor_s_ ? now_s - cursor_s_ : 0; }
+
   // Takes out the next mapping whose slot has come up to now_s, or null_mapping. The caller ends it or links it again.
   MappingIndex take(uint32_t now_s) {
     if (now_s - cursor_s_ > slots && now_s > cursor_s_) cursor_s_ = now_s - slots;  // asleep for more than a turn

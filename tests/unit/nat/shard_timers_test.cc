@@ -157,6 +157,22 @@ TEST_F(ShardTimers, the_budget_bounds_a_look_and_loses_nothing) {
   EXPECT_EQ(shard_->mappings_live(), 0U);
 }
 
+TEST_F(ShardTimers, while_packets_wait_a_look_is_short_until_mappings_live_too_long) {
+  constexpr uint16_t mappings = 15 * Shard::tended_busy_max;
+  for (uint16_t port = 0; port < mappings; ++port) open(key_of(1U + port / 50U, port));
+  const auto look = [&](bool packets_wait) {
+    return shard_->tend(now_s_, shard_->tending_budget(now_s_, packets_wait));
+  };
+  for (; now_s_ < start_s + 301; ++now_s_) ASSERT_EQ(look(true), 0U);
+  EXPECT_EQ(look(true), Shard::tended_busy_max) << "they are due";
+  EXPECT_EQ(shard_->mappings_held(), Shard::tended_busy_max);
+  ++now_s_;
+  EXPECT_EQ(look(true), Shard::tended_idle_max) << "more than a second too late";
+  EXPECT_EQ(shard_->mappings_held(), Shard::tended_busy_max + Shard::tended_idle_max);
+  --now_s_;
+  EXPECT_GT(look(false), Shard::tended_busy_max) << "nobody waits";
+}
+
 TEST_F(ShardTimers, due_tells_when) {
   const MappingIndex index = open(key_of(1, 1));
   EXPECT_EQ(shard_->due_s((*shard_)[index]), now_s_ + 301);
