@@ -298,7 +298,7 @@ void PcpFront::wish(const pcp::Server::Wish& wish, Answered done) {
   carry_out(server_.take_effects());
 }
 
-void PcpFront::tell(const net::Ipv6& subscriber, const std::vector<pcp::Source>& clients) {
+void PcpFront::tell(const net::Ipv6& subscriber, const std::vector<pcp::Client>& clients) {
   server_.restart_epoch(subscriber, now_());
   server_.announce_to(subscriber, clients, now_());
   carry_out(server_.take_effects());

@@ -72,7 +72,7 @@ class PcpFront : public PcpService {
   void send(const pcp::Reply& reply);
   void remember_way(const PcpDatagram& datagram);
   [[nodiscard]] PcpDatagram datagram_to(const pcp::Source& client) const;
-  void tell(const net::Ipv6& subscriber, const std::vector<pcp::Source>& clients);
+  void tell(const net::Ipv6& subscriber, const std::vector<pcp::Client>& clients);
   [[nodiscard]] bool may_ask(const PcpDatagram& datagram) const;
   [[nodiscard]] nat::Command to_nat(const pcp::Command& command) const;
 

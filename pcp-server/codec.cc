@@ -4,6 +4,8 @@
 #include <cassert>
 #include <cstring>
 
+#include "pcp-server/natpmp_wire.h"
+
 namespace portolan::pcp {
 
 namespace {
@@ -171,7 +173,8 @@ Message build_peer_response(const PeerBody& peer, const Options& options, uint32
 
 void set_epoch(Message& response, uint32_t epoch_s) {
   const net::be32 field = epoch_s;
-  std::memcpy(response.data() + offsetof(ResponseHeader, epoch_s), &field, sizeof field);
+  const size_t at = response[0] == 0 ? offsetof(natpmp::ResponseHeader, epoch_s) : offsetof(ResponseHeader, epoch_s);
+  std::memcpy(response.data() + at, &field, sizeof field);
 }
 
 Message build_announce_response(uint32_t epoch_s) { return success_of(Opcode::announce, 0, epoch_s); }

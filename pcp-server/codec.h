@@ -107,7 +107,7 @@ struct Refusal {
 // The request's copy, cut at 1100 octets and padded to 4 (§8.2); a request of 2 octets or more is needed.
 Message build_error_response(std::span<const uint8_t> request, const Refusal& refusal, uint32_t epoch_s);
 
-// Any response made before, as of now.
+// Any response made before, NAT-PMP's too, as of now.
 void set_epoch(Message& response, uint32_t epoch_s);
 
 }  // namespace portolan::pcp

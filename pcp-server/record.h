@@ -22,6 +22,13 @@ struct Source {
   friend bool operator==(const Source&, const Source&) = default;
 };
 
+// Whom to tell that what he holds has changed.
+struct Client {
+  Source at;
+  bool natpmp = false;  // he speaks NAT-PMP, and no PCP that was heard of
+  friend bool operator==(const Client&, const Client&) = default;
+};
+
 struct RecordKey {
   MappingKey mapping;    // of several ports the first one's
   net::Endpoint remote;  // of a PEER; zero: a MAP
@@ -42,6 +49,11 @@ struct Mapping {
   uint16_t ports = 1;             // mapped as one (RFC 7753)
   std::vector<Filter> filters{};  // §13.3; none: everybody
   std::string description{};      // RFC 7220
+  // None: the operator's own.
+  [[nodiscard]] std::optional<Client> known_client() const {
+    if (client.port == net::Port{}) return std::nullopt;
+    return Client{client, open_nonce};
+  }
   friend bool operator==(const Mapping&, const Mapping&) = default;
 };
 

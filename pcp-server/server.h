@@ -18,6 +18,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string_view>
 #include <unordered_map>
@@ -148,9 +149,10 @@ class Server {
   // … of one subscriber only, so that nobody else renews for it (§8.5 allows one epoch per client). Of the first
   // own_epochs_max subscribers; after that everybody's starts anew.
   void restart_epoch(const net::Ipv6& subscriber, uint64_t now_s);
-  // Tells a subscriber's clients to ask anew (§14.1.3): by unicast, for multicast does not reach across softwires.
-  void announce_to(const net::Ipv6& subscriber, const std::vector<Source>& clients, uint64_t now_s);
-  [[nodiscard]] std::vector<Source> clients_of(const net::Ipv6& subscriber) const;
+  // Tells a subscriber's clients to ask anew (§14.1.3; RFC 6886 §3.2.1): by unicast, for multicast does not reach
+  // across softwires, and an outside address is one subscriber's.
+  void announce_to(const net::Ipv6& subscriber, const std::vector<Client>& clients, uint64_t now_s);
+  [[nodiscard]] std::vector<Client> clients_of(const net::Ipv6& subscriber) const;
 
   [[nodiscard]] net::Ipv6 subscriber_of(const net::Ipv6& b4) const;
   [[nodiscard]] size_t size() const { return by_expiry_.size(); }   // records
@@ -248,6 +250,7 @@ class Server {
                     uint32_t lifetime_s, uint64_t now_s);
   void natpmp_refuse(const Source& to, std::span<const uint8_t> request, Code code, uint64_t now_s);
   void natpmp_address(const Pending& pending, const CommandResult& result, uint64_t now_s);
+  void natpmp_announce(const net::Ipv6& subscriber, Source to, uint64_t now_s);
 
   // server_complete.cc
   Pending& begin(const RecordKey& key, Pending pending);
@@ -282,6 +285,9 @@ class Server {
   static constexpr size_t own_epochs_max = 65'536;
   uint64_t epoch_start_s_;
   std::map<net::Ipv6, uint64_t> epoch_starts_;  // of subscribers whose own began later
+  // NAT-PMP's clients told in this second, B4 and host: one message is for all mappings of each.
+  std::set<std::pair<net::Ipv6, net::Ipv4>> natpmp_told_;
+  uint64_t natpmp_told_at_s_ = 0;
   RateLimit rate_limit_, probe_limit_;
   Allowance allowance_of_all_;
   Counters counters_;

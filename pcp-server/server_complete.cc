@@ -188,15 +188,15 @@ void Server::complete_reopen(Entries::iterator at, const Pending& pending, const
   if (result.status == CommandResult::Status::fixed) return;
   if (result.status != CommandResult::Status::done) {
     ++counters_[Event::lost];
-    const Source client = granted.mapping.client;
+    const auto client = granted.mapping.known_client();
     const bool insisted = result.status == CommandResult::Status::not_available;
     const Message update =
         update_of(key, granted, insisted ? Code::cannot_provide_external : Code::no_resources, now_s);
     revoke(at);
     restart_epoch(key.mapping.subscriber, now_s);
-    if (client.port == net::Port{}) return;
-    if (insisted) effects_.notices.push_back({client, key.mapping.subscriber, update, key});
-    announce_to(key.mapping.subscriber, {client}, now_s);
+    if (!client) return;
+    if (insisted && !client->natpmp) effects_.notices.push_back({client->at, key.mapping.subscriber, update, key});
+    announce_to(key.mapping.subscriber, {*client}, now_s);
     return;
   }
   if (granted.mapping.outside == result.outside) return;
@@ -206,9 +206,12 @@ void Server::complete_reopen(Entries::iterator at, const Pending& pending, const
   if (settings_.durable) effects_.changes.push_back({0, key, granted});
   grant(at, granted);
   restart_epoch(key.mapping.subscriber, now_s);  // §8.5: the outside address is another
-  if (granted.mapping.client.port != net::Port{})
+  const auto client = granted.mapping.known_client();
+  if (client && client->natpmp)
+    announce_to(key.mapping.subscriber, {*client}, now_s);
+  else if (client)
     effects_.notices.push_back(
-        {granted.mapping.client, key.mapping.subscriber, update_of(key, granted, Code::success, now_s), key});
+        {client->at, key.mapping.subscriber, update_of(key, granted, Code::success, now_s), key});
   static_cast<void>(pending);
 }
 

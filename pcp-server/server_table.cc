@@ -281,21 +281,24 @@ void Server::restart_epoch(const net::Ipv6& subscriber, uint64_t now_s) {
   if (settings_.durable) effects_.epochs.push_back({subscriber, now_s});
 }
 
-std::vector<Source> Server::clients_of(const net::Ipv6& subscriber) const {
-  std::vector<Source> clients;
+std::vector<Client> Server::clients_of(const net::Ipv6& subscriber) const {
+  std::vector<Client> clients;
   for (auto at = entries_.lower_bound({{subscriber, {}, {}, {}}, {}});
        at != entries_.end() && at->first.mapping.subscriber == subscriber; ++at) {
     if (!at->second.granted) continue;
-    const Source& client = at->second.granted->mapping.client;
-    const bool is_one = client.port != net::Port{};  // and not the operator
-    if (is_one && std::ranges::find(clients, client) == clients.end()) clients.push_back(client);
+    const auto client = at->second.granted->mapping.known_client();
+    if (client && std::ranges::find(clients, *client) == clients.end()) clients.push_back(*client);
   }
   return clients;
 }
 
-void Server::announce_to(const net::Ipv6& subscriber, const std::vector<Source>& clients, uint64_t now_s) {
-  for (const Source& client : clients)
-    effects_.notices.push_back({client, subscriber, build_announce_response(epoch_s(subscriber, now_s)), std::nullopt});
+void Server::announce_to(const net::Ipv6& subscriber, const std::vector<Client>& clients, uint64_t now_s) {
+  for (const Client& client : clients)
+    if (client.natpmp)
+      natpmp_announce(subscriber, client.at, now_s);
+    else
+      effects_.notices.push_back(
+          {client.at, subscriber, build_announce_response(epoch_s(subscriber, now_s)), std::nullopt});
 }
 
 }  // namespace portolan::pcp

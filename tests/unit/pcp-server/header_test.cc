@@ -224,7 +224,7 @@ TEST_F(PcpServer, PCP_193_one_subscribers_epoch_starts_anew_alone) {
   now_s += 5;
   EXPECT_EQ(epoch(cleared), 5U);
   EXPECT_EQ(epoch(other), 105U);
-  server.announce_to(server.subscriber_of(cleared.b4), {cleared}, now_s);
+  server.announce_to(server.subscriber_of(cleared.b4), {{cleared}}, now_s);
   const Notice notice = server.take_effects().notices.at(0);
   EXPECT_EQ(notice.to, cleared);
   EXPECT_EQ(parse_response(notice.message)->epoch_s, 5U);

@@ -142,6 +142,45 @@ TEST_F(NatPmp, NPM_011_other_opcodes) {
 }
 
 // Also shows NPM-014: off by default.
+// By unicast to each, for each has an outside address of his own.
+TEST_F(NatPmp, NPM_013_whoever_holds_mappings_is_told_of_their_loss) {
+  const auto subscriber = server.subscriber_of(softwire().b4);
+  map_port(as_udp, 5000, 40000, 7200);
+  map_port(as_tcp, 5001, 0, 7200);
+  const auto clients = server.clients_of(subscriber);
+  server.forget(subscriber);
+  server.restart_epoch(subscriber, now_s);
+  server.announce_to(subscriber, clients, now_s);
+  carry_out(server.take_effects());
+  ASSERT_EQ(notices.size(), 1U) << "one message is for all of a host's mappings";
+  Source listens = softwire();
+  listens.port = port(5350);
+  EXPECT_EQ(notices[0].to, listens);
+  EXPECT_EQ(notices[0].copies, 10U);
+  EXPECT_EQ(notices[0].message, (Message{0, 0x80, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0})) << "he has no address until he asks";
+  Message later = notices[0].message;
+  set_epoch(later, 0x01020304);
+  EXPECT_EQ(later, (Message{0, 0x80, 0, 3, 1, 2, 3, 4, 0, 0, 0, 0}));
+}
+
+TEST_F(NatPmp, NPM_013_an_address_that_changes_is_told_with_a_new_epoch) {
+  map_port(as_udp, 5000, 40000, 7200);
+  translator.move(key_of(5000), {ipv4("198.51.100.7"), port(40000)});
+  server.reopen({key_of(5000), {}}, now_s);
+  carry_out(server.take_effects());
+  ASSERT_EQ(notices.size(), 1U);
+  EXPECT_EQ(notices[0].to.port, port(5350));
+  EXPECT_EQ(notices[0].message, (Message{0, 0x80, 0, 0, 0, 0, 0, 0, 198, 51, 100, 7}));
+  notices.clear();
+  EXPECT_EQ(map(udp(5000)).code, Code::success);  // from now on he speaks PCP
+  translator.move(key_of(5000), {ipv4("198.51.100.8"), port(40000)});
+  server.reopen({key_of(5000), {}}, ++now_s);
+  carry_out(server.take_effects());
+  ASSERT_EQ(notices.size(), 1U);
+  EXPECT_EQ(notices[0].to.port, port(40000));
+  EXPECT_EQ(notices[0].message[0], 2);
+}
+
 TEST_F(NatPmp, NPM_014_off_it_is_told_the_version) {
   settings.natpmp_enabled = false;
   configure(settings);
