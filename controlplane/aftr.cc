@@ -143,6 +143,7 @@ net::Result<void, StartError> Aftr::start_pcp() {
   }
   pcp_ = std::make_unique<PcpFront>(pcp_settings(*config_), *snapshot_, *translator_,
                                     [this] { return uint64_t{now_s()}; });
+  pcp_->set_record([this](const pcp::MappingEvent& event) { watch_.record(event, now_s()); });
   const auto restored = pcp_->restore(std::move(store), [this](const nat::Command& command) {
     return shards_[snapshot_->policy.pool.owner_of(command.key.subscriber)]->execute(command, now_s());
   });

@@ -157,8 +157,8 @@ struct Config {
     std::vector<net::Ipv6Prefix> third_party_from, portal_from;
     bool map = true, peer = true, nat_pmp = false, plain_self = false;
     std::string store = "/var/lib/portolan/pcp.sqlite";  // empty: nothing outlives the process but the mappings
-    uint32_t requests_per_s = 32, requests_burst = 128;   // of one subscriber
-    uint32_t requests_per_s_all = 0;                      // 0: as many as come
+    uint32_t requests_per_s = 32, requests_burst = 128;  // of one subscriber
+    uint32_t requests_per_s_all = 0;                     // 0: as many as come
     uint32_t announcements_per_s = 1'000;
     PortRange port_range{1, 65535};  // that may be asked for by number
     std::string reserved_ports;
@@ -183,6 +183,7 @@ struct Config {
     LogEvents events = LogEvents::blocks;
     std::optional<LogTarget> events_target;  // none: log.target
     bool events_required = false;
+    bool pcp_mappings = true;
     uint32_t high_threshold_percent = 80;
   } log;
 

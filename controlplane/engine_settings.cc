@@ -137,6 +137,7 @@ pcp::Settings pcp_settings(const Config& config) {
   settings.map_enabled = config.pcp.map;
   settings.peer_enabled = config.pcp.peer;
   settings.natpmp_enabled = config.pcp.nat_pmp;
+  settings.tells_mappings = config.log.events != LogEvents::off && config.log.pcp_mappings;
   settings.plain_self = config.pcp.plain_self;
   settings.durable = !config.pcp.store.empty();
   settings.requests_per_s = config.pcp.requests_per_s;

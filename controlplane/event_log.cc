@@ -1,5 +1,6 @@
 #include "controlplane/event_log.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "controlplane/history.h"
@@ -75,39 +76,59 @@ void EventLog::failed(const std::string& why, uint64_t now_ms) {
 
 namespace {
 
-std::string subscriber_field(const nat::Event& event, unsigned prefix_length) {
-  if (net::is_mapped(event.subscriber)) return "subscriber=" + net::to_text_unmapped(event.subscriber);  // NAT44
-  return "subscriber=" + net::to_text(net::Ipv6Prefix{event.subscriber, static_cast<uint8_t>(prefix_length)});
+std::string subscriber_field(const net::Ipv6& subscriber, unsigned prefix_length) {
+  if (net::is_mapped(subscriber)) return "subscriber=" + net::to_text_unmapped(subscriber);  // NAT44
+  return "subscriber=" + net::to_text(net::Ipv6Prefix{subscriber, static_cast<uint8_t>(prefix_length)});
+}
+
+std::string_view origin_of(const pcp::Mapping& mapping) {
+  const auto client = mapping.known_client();
+  return !client ? "operator" : client->natpmp ? "nat-pmp" : "pcp";
 }
 
 }  // namespace
 
-std::optional<BlockRecord> subscriber_record(const nat::Event& event, unsigned worker, unsigned prefix_length) {
+std::optional<LogRecord> subscriber_record(const nat::Event& event, unsigned worker, unsigned prefix_length) {
   using Kind = nat::Event::Kind;
   const std::string tail = " worker=" + std::to_string(worker);
   switch (event.kind) {
     case Kind::quota:
-      return BlockRecord{"quota-reached",
-                         subscriber_field(event, prefix_length) + " outside=" + net::to_text(event.address) +
-                             " protocol=" + std::string(net::to_text(event.protocol)) + " limit=" +
-                             std::string(nat::verdict_texts[static_cast<size_t>(event.verdict)].name) + tail};
+      return LogRecord{"quota-reached",
+                       subscriber_field(event.subscriber, prefix_length) + " outside=" + net::to_text(event.address) +
+                           " protocol=" + std::string(net::to_text(event.protocol)) +
+                           " limit=" + std::string(nat::verdict_texts[static_cast<size_t>(event.verdict)].name) + tail};
     case Kind::b4_moved:
     case Kind::b4_conflict:
-      return BlockRecord{event.kind == Kind::b4_moved ? "b4-moved" : "b4-conflict",
-                         subscriber_field(event, prefix_length) + " b4=" + net::to_text(event.b4) + tail};
+      return LogRecord{event.kind == Kind::b4_moved ? "b4-moved" : "b4-conflict",
+                       subscriber_field(event.subscriber, prefix_length) + " b4=" + net::to_text(event.b4) + tail};
     default:
       return std::nullopt;
   }
 }
 
-std::optional<BlockRecord> block_record(const nat::Event& event, unsigned worker, unsigned subscriber_prefix_length) {
+std::optional<LogRecord> block_record(const nat::Event& event, unsigned worker, unsigned subscriber_prefix_length) {
   using Kind = nat::Event::Kind;
   if (event.kind != Kind::block_allocated && event.kind != Kind::block_released) return std::nullopt;
   const bool allocated = event.kind == Kind::block_allocated;
-  std::string fields = subscriber_field(event, subscriber_prefix_length);
+  std::string fields = subscriber_field(event.subscriber, subscriber_prefix_length);
   fields += " outside=" + net::to_text(event.address) + " ports=" + std::to_string(event.first.number) + "-" +
             std::to_string(event.last.number) + " worker=" + std::to_string(worker);
-  return BlockRecord{allocated ? "block-allocated" : "block-released", std::move(fields)};
+  return LogRecord{allocated ? "block-allocated" : "block-released", std::move(fields)};
+}
+
+LogRecord mapping_record(const pcp::MappingEvent& event, unsigned subscriber_prefix_length, uint64_t now_s) {
+  const auto& [kind, key, mapping] = event;
+  const bool made = kind == pcp::MappingEvent::Kind::made;
+  std::string fields = subscriber_field(key.mapping.subscriber, subscriber_prefix_length);
+  fields += " inside=" + net::to_text(net::Endpoint{key.mapping.inside_address, key.mapping.inside_port}) +
+            " outside=" + net::to_text(mapping.outside) +
+            " protocol=" + std::string(net::to_text(key.mapping.protocol));
+  if (key.is_peer()) fields += " remote=" + net::to_text(key.remote);
+  if (mapping.ports > 1) fields += " ports=" + std::to_string(mapping.ports);
+  (fields += " origin=") += origin_of(mapping);
+  if (mapping.third_party) fields += " asked-by=" + net::to_text(mapping.client.b4);
+  if (made) fields += " lifetime=" + std::to_string(mapping.expires_s - std::min(mapping.expires_s, now_s));
+  return {made ? "mapping-made" : "mapping-ended", std::move(fields)};
 }
 
 }  // namespace portolan::control

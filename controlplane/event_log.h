@@ -14,6 +14,7 @@
 
 #include "controlplane/line_sink.h"
 #include "dataplane/nat/event.h"
+#include "pcp-server/record.h"
 
 namespace portolan::control {
 
@@ -60,13 +61,16 @@ class EventLog {
   uint64_t retry_at_ms_ = 0, sound_at_ms_ = 0;
 };
 
-// The record of a block event and its fields; nothing for other kinds.
-struct BlockRecord {
+// The record of an event and its fields.
+struct LogRecord {
   std::string_view what;
   std::string fields;
 };
 // The same of an event about a subscriber: a limit reached, a change of B4.
-std::optional<BlockRecord> subscriber_record(const nat::Event& event, unsigned worker, unsigned prefix_length);
-std::optional<BlockRecord> block_record(const nat::Event& event, unsigned worker, unsigned subscriber_prefix_length);
+std::optional<LogRecord> subscriber_record(const nat::Event& event, unsigned worker, unsigned prefix_length);
+// Of a block event; nothing for other kinds.
+std::optional<LogRecord> block_record(const nat::Event& event, unsigned worker, unsigned subscriber_prefix_length);
+// Of what PCP made or ended. `now_s`: of the server's clock.
+LogRecord mapping_record(const pcp::MappingEvent& event, unsigned subscriber_prefix_length, uint64_t now_s);
 
 }  // namespace portolan::control

@@ -148,6 +148,7 @@ void PcpFront::carry_out(pcp::Effects effects) {
   keep(std::move(effects.changes), std::move(effects.epochs));
   for (const auto& reply : effects.replies) send(reply);
   announcer_.add(std::move(effects.notices), 0);
+  if (record_) std::ranges::for_each(effects.events, record_);
   for (const auto& answer : effects.answers)
     if (auto asked = wishes_.extract(answer.token)) asked.mapped()(answer);
   for (const auto& command : effects.commands) {

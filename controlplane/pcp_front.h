@@ -24,6 +24,9 @@ class PcpFront : public PcpService {
 
   PcpFront(pcp::Settings settings, const pipeline::Snapshot& snapshot, Translator& translator, Now now);
   void set_router(Router& router) { router_ = &router; }  // they need each other
+  // Whom to tell of mappings made and ended, where the settings want it told.
+  using Record = std::function<void(const pcp::MappingEvent&)>;
+  void set_record(Record record) { record_ = std::move(record); }
   // Another configuration; what was granted under the old one stays (RFC 6887 §7.4: a quota is for requests).
   void use(pcp::Settings settings, const pipeline::Snapshot& snapshot) {
     server_.configure(std::move(settings));
@@ -84,6 +87,7 @@ class PcpFront : public PcpService {
   std::unique_ptr<pcp::Store> store_;
   pcp::Announcer announcer_;
   Router* router_ = nullptr;
+  Record record_;
   std::map<net::Ipv6, Way> ways_;         // by the client's Source::b4
   std::deque<pcp::Command> deferred_;     // that nobody waits for and whose owner's ring was full
   std::deque<pcp::RecordKey> to_reopen_;  // bounded by the records there are

@@ -118,7 +118,8 @@ void add_pcp_counters(CounterRows& rows, const Aftr& aftr) {
       rows.add_value("pcp_" + std::string(pcp::opcode_names[opcode]) + "_" + std::string(pcp::code_texts[i].name),
                      "PCP replies to this opcode with this result", counters.results[opcode][i]);
   for (size_t i = 0; i < counters.options.size(); ++i)
-    rows.add_value("pcp_option_" + std::string(pcp::option_names[i]), "this option in PCP requests", counters.options[i]);
+    rows.add_value("pcp_option_" + std::string(pcp::option_names[i]), "this option in PCP requests",
+                   counters.options[i]);
   for (size_t i = 0; i < counters.events.size(); ++i)
     rows.add_value("pcp_" + std::string(pcp::event_texts[i].name), pcp::event_texts[i].help, counters.events[i]);
 }

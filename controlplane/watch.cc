@@ -96,6 +96,12 @@ void Watch::take(const nat::Event& event, unsigned worker, EventLog::Time time) 
     events_->add(record->what, record->fields, time);
 }
 
+void Watch::record(const pcp::MappingEvent& event, uint64_t now_s) {
+  if (!events_) return;
+  const auto record = mapping_record(event, config_->softwire.subscriber_prefix_length, now_s);
+  events_->add(record.what, record.fields, std::chrono::system_clock::now());
+}
+
 void Watch::count_lost(const Shards& shards) {
   uint64_t lost = 0;
   for (const auto& shard : shards) lost += shard->events_lost();

@@ -41,6 +41,8 @@ class Watch {
   // Once at the start and once a day: whose ports are fixed (RFC 7422 §3).
   void record_rules(uint64_t now_ms);
 
+  // `now_s`: of the PCP server's clock.
+  void record(const pcp::MappingEvent& event, uint64_t now_s);
   // A few of the shards' events; returns how many there were.
   size_t drain(const Shards& shards, uint32_t shard_now_s, uint64_t now_ms);
   // Once a second.

@@ -63,6 +63,14 @@ struct Granted {
   friend bool operator==(const Granted&, const Granted&) = default;
 };
 
+// For the operator's records: who had which outside endpoint from when to when. A renewal is none.
+struct MappingEvent {
+  enum class Kind : uint8_t { made, ended } kind{};
+  RecordKey key;
+  Mapping mapping;
+  friend bool operator==(const MappingEvent&, const MappingEvent&) = default;
+};
+
 // For the store: what the record is from now on.
 struct Change {
   uint64_t ticket = 0;  // 0: nobody waits for it to be stored

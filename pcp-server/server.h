@@ -66,6 +66,7 @@ struct Settings {
   uint16_t port_set_max = 32;             // ports of a PORT_SET; 1: the option is not processed
   uint16_t description_bytes_max = 128;   // RFC 7220 §4
   uint8_t subscriber_prefix_length = 56;  // RFC 7785 §3
+  bool tells_mappings = false;            // Effects::events
   friend bool operator==(const Settings&, const Settings&) = default;
 };
 
@@ -99,6 +100,7 @@ struct Effects {
   std::vector<EpochChange> epochs;
   std::vector<Notice> notices;
   std::vector<Answer> answers;
+  std::vector<MappingEvent> events;
 };
 
 class Server {
@@ -267,6 +269,8 @@ class Server {
 
   // server_table.cc
   void grant(Entries::iterator at, Granted granted);
+  void keep(Entries::iterator at, Granted granted);
+  void tell(const RecordKey& key, const Mapping* before, const Mapping* after);
   void revoke(Entries::iterator at);
   void count_held(Entries::iterator at);
   void let_rest(Entries::iterator at, uint64_t now_s);

@@ -7,6 +7,20 @@
 namespace portolan::pcp {
 
 void Server::grant(Entries::iterator at, Granted granted) {
+  tell(at->first, at->second.granted ? &at->second.granted->mapping : nullptr, &granted.mapping);
+  keep(at, std::move(granted));
+}
+
+// One that its client has deleted has ended, whatever traffic still keeps alive.
+void Server::tell(const RecordKey& key, const Mapping* before, const Mapping* after) {
+  if (!settings_.tells_mappings) return;
+  const bool was = before != nullptr && !before->ended, is = after != nullptr && !after->ended;
+  if (was && is && before->outside == after->outside && before->ports == after->ports) return;
+  if (was) effects_.events.push_back({MappingEvent::Kind::ended, key, *before});
+  if (is) effects_.events.push_back({MappingEvent::Kind::made, key, *after});
+}
+
+void Server::keep(Entries::iterator at, Granted granted) {
   auto& held = at->second.granted;
   if (held && held->mapping.expires_s != granted.mapping.expires_s) {
     by_expiry_.erase(at->second.expiry);
@@ -34,6 +48,7 @@ void Server::count_held(Entries::iterator at) {
 
 void Server::revoke(Entries::iterator at) {
   if (at->second.granted) {
+    tell(at->first, &at->second.granted->mapping, nullptr);
     by_expiry_.erase(at->second.expiry);
     at->second.granted.reset();
     count_held(at);
@@ -157,7 +172,7 @@ bool Server::restore(const RecordKey& key, const Granted& granted, uint64_t now_
     return false;
   }
   if (granted.mapping.ports > 1) sets_seen_ = true;
-  grant(entries_.try_emplace(key).first, granted);
+  keep(entries_.try_emplace(key).first, granted);
   ++counters_[Event::restored];
   return true;
 }

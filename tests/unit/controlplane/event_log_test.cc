@@ -73,6 +73,29 @@ TEST_F(EventLogTest, a_subscriber_without_a_softwire_is_his_address) {
   EXPECT_EQ(block_record(event, 0, 56)->fields, "subscriber=100.64.0.7 outside=192.0.2.1 ports=1024-1279 worker=0");
 }
 
+TEST_F(EventLogTest, PCD_010_a_PCP_mapping_is_a_record_with_its_origin_and_lifetime) {
+  pcp::MappingEvent event;
+  event.key.mapping = {*net::parse_ipv6("2001:db8:b:100::"), *net::parse_ipv4("10.0.0.10"), {80}, net::Protocol::tcp};
+  event.mapping.outside = {*net::parse_ipv4("192.0.2.1"), {8080}};
+  event.mapping.client.b4 = *net::parse_ipv6("2001:db8:b:100::1");
+  event.mapping.client.port = {40000};
+  event.mapping.expires_s = 8'600;
+  const std::string who = "subscriber=2001:db8:b:100::/56 inside=10.0.0.10:80 outside=192.0.2.1:8080 protocol=tcp";
+  EXPECT_EQ(mapping_record(event, 56, 5'000).what, "mapping-made");
+  EXPECT_EQ(mapping_record(event, 56, 5'000).fields, who + " origin=pcp lifetime=3600");
+  event.mapping.open_nonce = true;
+  EXPECT_EQ(mapping_record(event, 56, 5'000).fields, who + " origin=nat-pmp lifetime=3600");
+  event.mapping.client.port = {};
+  event.kind = pcp::MappingEvent::Kind::ended;
+  EXPECT_EQ(mapping_record(event, 56, 5'000).what, "mapping-ended");
+  EXPECT_EQ(mapping_record(event, 56, 5'000).fields, who + " origin=operator");
+  event.key.remote = {*net::parse_ipv4("203.0.113.5"), {53}};
+  event.mapping.ports = 4;
+  event.mapping.third_party = true;
+  EXPECT_EQ(mapping_record(event, 56, 5'000).fields,
+            who + " remote=203.0.113.5:53 ports=4 origin=operator asked-by=2001:db8:b:100::1");
+}
+
 TEST_F(EventLogTest, other_events_are_no_records) {
   nat::Event event;
   event.kind = nat::Event::Kind::audit_fault;

@@ -223,6 +223,42 @@ TEST_F(Durable, PCP_201_one_that_insists_on_its_port_is_told_that_it_cannot_have
   EXPECT_TRUE(store.empty());
 }
 
+TEST_F(Durable, PCD_010_what_is_made_and_ended_is_told_once) {
+  using Kind = MappingEvent::Kind;
+  const auto told = [this] {
+    std::vector<std::pair<Kind, uint16_t>> out;
+    for (const auto& event : std::exchange(events, {})) out.emplace_back(event.kind, event.mapping.outside.port.number);
+    return out;
+  };
+  using Told = std::vector<std::pair<Kind, uint16_t>>;
+  map(udp(5000, 40000));
+  EXPECT_EQ(told(), Told{}) << "nobody wants to know";
+  settings.tells_mappings = true;
+  configure(settings);
+  map(udp(5001, 40001));
+  EXPECT_EQ(told(), (Told{{Kind::made, 40001}}));
+  now_s += 10;
+  map(udp(5001, 40001));
+  EXPECT_EQ(told(), Told{}) << "a renewal";
+  restart(true);
+  EXPECT_EQ(told(), Told{}) << "as it was";
+  translator.occupy(net::Protocol::udp, 40001);
+  restart(true);
+  const auto moved = told();
+  ASSERT_EQ(moved.size(), 2U);
+  EXPECT_EQ(moved[0], std::pair(Kind::ended, uint16_t{40001}));
+  EXPECT_EQ(moved[1].first, Kind::made);
+  map(udp(5000, 0, 0));
+  EXPECT_EQ(told(), (Told{{Kind::ended, 40000}})) << "deleted";
+  now_s += 4'000;
+  server.expire(now_s);
+  carry_out(server.take_effects());
+  EXPECT_EQ(told(), (Told{{Kind::ended, moved[1].second}})) << "its time was up";
+  store_works = false;
+  EXPECT_NE(map(udp(5002)).code, Code::success);
+  EXPECT_EQ(told(), Told{}) << "never granted";
+}
+
 TEST_F(Durable, PCP_197_one_that_is_lost_is_announced) {
   map(udp(5000));
   translator.ports_max = 0;

@@ -91,6 +91,7 @@ struct PcpServer : testing::Test {
       std::move(later.begin(), later.end(), std::back_inserter(replies));
     };
     notices.insert(notices.end(), effects.notices.begin(), effects.notices.end());
+    events.insert(events.end(), effects.events.begin(), effects.events.end());
     operator_answers.insert(operator_answers.end(), effects.answers.begin(), effects.answers.end());
     for (const Command& command : effects.commands) {
       last_command = command;
@@ -144,6 +145,7 @@ struct PcpServer : testing::Test {
   bool store_works = true;
   std::map<RecordKey, std::optional<Granted>> store;  // if settings.durable
   std::vector<Notice> notices;
+  std::vector<MappingEvent> events;
   std::vector<Answer> operator_answers;
 };
 
