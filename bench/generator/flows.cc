@@ -58,6 +58,15 @@ Flow Flows::flow(uint32_t number) const {
   return {subscriber, {{inside}, {source_port}}, {{remote}, {port}}};
 }
 
+Flow Flows::abusive(uint32_t number) const {
+  const uint32_t subscriber = (shape_.flows_max + shape_.flows_per_subscriber - 1) / shape_.flows_per_subscriber;
+  const uint32_t hosts = static_cast<uint32_t>(size(private_prefix)) - 2;
+  const uint32_t host = shape_.softwires ? private_prefix.address.bits + 1 + (number >> 16) % hosts
+                                         : inside_prefix.address.bits + 1 + subscriber;
+  const uint32_t remote = remotes.address.bits + static_cast<uint32_t>(mix(number) & (size(remotes) - 1));
+  return {subscriber, {{host}, {static_cast<uint16_t>(number)}}, {{remote}, {443}}};
+}
+
 Scatter::Scatter(uint32_t first, uint32_t count) : first_(first), count_(count), step_(1) {
   if (count < 3) return;
   step_ = static_cast<uint32_t>(count * 0.618033988749895);

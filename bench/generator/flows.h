@@ -31,6 +31,9 @@ class Flows {
   [[nodiscard]] const FlowShape& shape() const { return shape_; }
   [[nodiscard]] Flow flow(uint32_t number) const;
 
+  // What a subscriber beyond all others sends who means no good: frame after frame from another host and port of his.
+  [[nodiscard]] Flow abusive(uint32_t number) const;
+
   // The outside endpoint the device translates to, as its packets have shown it; all zeros while unknown.
   [[nodiscard]] net::Endpoint outside(uint32_t number) const { return outside_[number]; }
   [[nodiscard]] bool learned(uint32_t number) const { return outside_[number].address != net::Ipv4{}; }

@@ -34,6 +34,30 @@ inline constexpr size_t tunnel_bytes = sizeof(net::Ipv6Header);
 inline constexpr size_t frame_min_bytes = 64, frame_max_bytes = 1518;
 static_assert(plain_header_bytes + sizeof(Tag) + frame_check_bytes <= frame_min_bytes);
 
+// The sizes of a trial's frames: one, or of twelve flows seven with 64 octets, four with 594 and one with 1478. That is
+// the "simple IMIX", 7 : 4 : 1 of 64, 594 and 1518 (RFC 6985 tells of such mixes, and why they must be told of), with
+// the largest that fits into a softwire without being cut. A flow's frames all have its size, so that what comes back
+// can be checked; the order is that in which flows are drawn.
+class FrameSizes {
+ public:
+  static constexpr size_t imix = 0;  // in place of a size
+  static constexpr size_t classes_max = 3;
+
+  explicit FrameSizes(size_t frame_bytes) : bytes_(frame_bytes) {}
+  [[nodiscard]] size_t classes() const { return bytes_ == imix ? classes_max : 1; }
+  [[nodiscard]] size_t class_of(uint32_t flow) const {
+    return bytes_ != imix || flow % 12 < 7 ? 0 : flow % 12 < 11 ? 1 : 2;
+  }
+  [[nodiscard]] size_t bytes_of_class(size_t number) const {
+    constexpr size_t mixed[classes_max] = {64, 594, 1478};
+    return bytes_ == imix ? mixed[number] : bytes_;
+  }
+  [[nodiscard]] size_t bytes_of(uint32_t flow) const { return bytes_of_class(class_of(flow)); }
+
+ private:
+  size_t bytes_;
+};
+
 constexpr size_t tag_offset(bool tunnelled) { return plain_header_bytes + (tunnelled ? tunnel_bytes : 0); }
 
 inline Tag tag_at(const uint8_t* frame, size_t offset) {

@@ -47,6 +47,67 @@ class Histogram {
     }
     return max_;
   }
+
+  // How many are above a limit, but for those in its own bucket.
+  [[nodiscard]] uint64_t count_over(uint64_t limit) const {
+    uint64_t over = 0;
+    for (size_t bucket = bucket_of(limit) + 1; bucket < counts_.size(); ++bucket) over += counts_[bucket];
+    return over;
+  }
+};
+
+// How one frame's delay differs from that of the one before it (IPDV, RFC 8219 §7.3.2).
+class DelayVariation {
+  Histogram longer_, shorter_;  // or equal; shorter
+  uint64_t before_ = 0;
+  bool first_ = true;
+
+ public:
+  void add(uint64_t delay) {
+    if (!first_ && delay >= before_) longer_.add(delay - before_);
+    if (!first_ && delay < before_) shorter_.add(before_ - delay);
+    before_ = delay, first_ = false;
+  }
+  [[nodiscard]] uint64_t count() const { return longer_.count() + shorter_.count(); }
+  // The largest steps down and up, and the median of all steps, signed.
+  [[nodiscard]] int64_t min() const { return -static_cast<int64_t>(shorter_.max()); }
+  [[nodiscard]] int64_t max() const { return static_cast<int64_t>(longer_.max()); }
+  [[nodiscard]] int64_t median() const {
+    if (count() == 0) return 0;
+    const double below = static_cast<double>(shorter_.count()) / static_cast<double>(count());
+    if (below > 0.5) return -static_cast<int64_t>(shorter_.percentile((below - 0.5) / below * 100));
+    return static_cast<int64_t>(longer_.percentile((0.5 - below) / (1 - below) * 100));
+  }
+};
+
+// When frames were lost, by the time they were sent: what was sent and what arrived of each millisecond.
+class LossTimeline {
+  uint64_t start_, slot_;  // in ticks
+  std::vector<uint64_t> sent_, received_;
+
+  static void count(std::vector<uint64_t>& slots, uint64_t slot, uint64_t frames) {
+    if (slot >= slots.size()) slots.resize(slot + 1);
+    slots[slot] += frames;
+  }
+
+ public:
+  LossTimeline(uint64_t start, uint64_t ticks_a_slot) : start_(start), slot_(ticks_a_slot) {}
+  // Frames of before the start count nowhere.
+  void sent(uint64_t at, uint64_t frames) {
+    if (at >= start_) count(sent_, (at - start_) / slot_, frames);
+  }
+  void unsent(uint64_t at, uint64_t frames) {  // what sent() was told of and did not leave
+    if (at >= start_) sent_[(at - start_) / slot_] -= frames;
+  }
+  void received(uint64_t sent_at) {
+    if (sent_at >= start_) count(received_, (sent_at - start_) / slot_, 1);
+  }
+  // So many slots after the start the last one ended in which a frame was lost; 0: none was.
+  [[nodiscard]] size_t slots_until_lossless() const {
+    for (size_t slot = sent_.size(); slot > 0; --slot)
+      if ((slot > received_.size() ? 0 : received_[slot - 1]) < sent_[slot - 1]) return slot;
+    return 0;
+  }
 };
 
 }  // namespace portolan::bench

@@ -16,8 +16,8 @@ LinkPlan link_of(const std::string& devargs, uint16_t descriptors) {
 }
 
 int measure(const Options& options) {
-  Flows flows(
-      {options.mappings.back(), options.flows_per_subscriber, options.hosts_per_subscriber, options.dut != Dut::nat44});
+  Flows flows({options.mappings.back() + options.fresh_max, options.flows_per_subscriber, options.hosts_per_subscriber,
+               options.dut != Dut::nat44});
   const std::vector<LinkPlan> plans{link_of(options.devices[0], options.descriptors),
                                     link_of(options.devices[1], options.descriptors)};
   start_dpdk(plans, options.eal, options.core);

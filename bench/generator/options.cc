@@ -46,6 +46,15 @@ void must_be_one_of(const std::string& what, const std::string& word, const std:
   throw std::invalid_argument(what + " '" + word + "' is not one of " + list);
 }
 
+std::vector<size_t> frame_sizes(const std::string& text) {
+  std::vector<size_t> sizes;
+  for (const auto& word : split(text))
+    sizes.push_back(word == "imix" ? FrameSizes::imix
+                                   : numbers<size_t>("frame-bytes", word, frame_min_bytes, frame_max_bytes).front());
+  if (sizes.empty()) throw std::invalid_argument("--frame-bytes: nothing given");
+  return sizes;
+}
+
 double share_of(const std::string& word) {
   size_t read = 0;
   double share = 0;
@@ -71,8 +80,7 @@ Options options_of(const po::variables_map& values) {
   options.descriptors = values["descriptors"].as<uint16_t>();
   options.mappings = numbers<uint32_t>("mappings", values["mappings"].as<std::string>(), 1, flows_max);
   if (!std::ranges::is_sorted(options.mappings)) throw std::invalid_argument("--mappings: from few to many");
-  options.frame_bytes =
-      numbers<size_t>("frame-bytes", values["frame-bytes"].as<std::string>(), frame_min_bytes, frame_max_bytes);
+  options.frame_bytes = frame_sizes(values["frame-bytes"].as<std::string>());
   options.directions = split(values["directions"].as<std::string>());
   for (const auto& word : options.directions) must_be_one_of("--directions", word, {"both", "upstream", "downstream"});
   if (values.count("measurement") != 0) options.measurements = values["measurement"].as<std::vector<std::string>>();
@@ -89,6 +97,14 @@ Options options_of(const po::variables_map& values) {
   options.clear_command = values["clear-command"].as<std::string>();
   options.rested_command = values["rested-command"].as<std::string>();
   options.patience_s = values["patience"].as<unsigned>();
+  options.loss = values["loss"].as<double>();
+  options.repetitions = values["repetitions"].as<unsigned>();
+  options.expiring = values["expiring"].as<uint32_t>();
+  options.idle_timeout_s = values["idle-timeout"].as<double>();
+  options.abuse_pps = values["abuse-pps"].as<double>();
+  options.cli_socket = values["cli-socket"].as<std::string>();
+  if (!(options.loss >= 0 && options.loss < 1)) throw std::invalid_argument("--loss is at least 0 and less than 1");
+  if (options.repetitions == 0) throw std::invalid_argument("--repetitions is at least 1");
   if (!(options.load > 0 && options.load <= 1)) throw std::invalid_argument("--load is more than 0 and at most 1");
   if (!(options.new_rate_max > 0)) throw std::invalid_argument("--new-rate-max is more than 0");
   if (!(options.seconds > 0) || !(options.open_rate >= 0))
@@ -109,7 +125,7 @@ std::optional<Options> parse_options(int argc, char** argv) {
   add("descriptors", po::value<uint16_t>()->default_value(1024), "slots of a ring; of a memif it is rsize that says");
   add("mappings", po::value<std::string>()->default_value("1000"), "how many, a comma between: 1000,100000");
   add("frame-bytes", po::value<std::string>()->default_value("64"),
-      "Ethernet frame of the IPv4 side with FCS: 64,1400");
+      "Ethernet frame of the IPv4 side with FCS: 64,1400,imix");
   add("directions", po::value<std::string>()->default_value("both"), "both,upstream,downstream");
   add("flows-per-subscriber", po::value<uint32_t>()->default_value(256), "mappings of a subscriber");
   add("hosts-per-subscriber", po::value<uint32_t>()->default_value(4), "inside hosts of a B4");
@@ -122,10 +138,15 @@ std::optional<Options> parse_options(int argc, char** argv) {
   add("clear-command", po::value<std::string>()->default_value(""),
       "empties the device's table, for new-rate, tear-down");
   add("rested-command", po::value<std::string>()->default_value(""), "waits until cleared ports can be had again");
+  add("loss", po::value<double>()->default_value(0.001), "share of new mappings new-rate's second search lets go");
+  add("repetitions", po::value<unsigned>()->default_value(3), "of back-to-back's search");
+  add("expiring", po::value<uint32_t>()->default_value(1'000'000), "mappings that expire at once, kept from fresh-max");
+  add("idle-timeout", po::value<double>()->default_value(120), "seconds after which the device ends idle ones");
+  add("abuse-pps", po::value<double>()->default_value(1e6), "frames a second of the abusive subscriber");
+  add("cli-socket", po::value<std::string>()->default_value(""), "the device's, for reads");
   add("patience", po::value<unsigned>()->default_value(30), "seconds to wait for the device");
   add("measurement", po::value<std::vector<std::string>>(),
-      "what to do at each number of mappings: verify, saturated, zero-loss, frame-loss, latency, mix, new-rate, "
-      "tear-down");
+      "what to do at each number of mappings; bench/README.md lists them");
   po::positional_options_description positions;
   positions.add("measurement", -1);
   po::variables_map values;

@@ -18,13 +18,13 @@ void report(const std::string& measurement, const Circumstances& at, const Json&
   Json line{{"measurement", measurement},
             {"dut", at.dut},
             {"mappings", at.mappings},
-            {"frame_bytes", at.frame_bytes},
+            {"frame_bytes", at.frame_bytes == FrameSizes::imix ? Json("imix") : Json(at.frame_bytes)},
             {"directions", at.directions}};
   if (const auto rows = rows_of(measurement); !rows.empty()) line["rows"] = rows;
   line.update(values);
   std::cout << line.dump() << std::endl;
-  std::cerr << at.dut << ' ' << at.mappings << " mappings, " << at.frame_bytes << " bytes, " << at.directions << ", "
-            << measurement << ": " << text << std::endl;
+  std::cerr << at.dut << ' ' << at.mappings << " mappings, " << line["frame_bytes"] << " bytes, " << at.directions
+            << ", " << measurement << ": " << text << std::endl;
 }
 
 Json json_of(const FaultCounts& faults) {
@@ -42,6 +42,11 @@ Json json_of(const Histogram& latency) {
           {"pdv", us(high - latency.min())}};  // RFC 8219 §7.3.1
 }
 
+Json json_of(const DelayVariation& variation) {
+  const auto us = [](int64_t tsc) { return static_cast<double>(tsc) * 1e6 / static_cast<double>(tsc_hz()); };
+  return {{"min", us(variation.min())}, {"median", us(variation.median())}, {"max", us(variation.max())}};
+}
+
 Json json_of(const TrialResult& result) {
   Json json{{"pps", result.pps()}, {"seconds", result.seconds}};
   bool generator_limits = false;
@@ -56,8 +61,10 @@ Json json_of(const TrialResult& result) {
               {"received", way.received},
               {"lost", result.lost(direction)},
               {"full", full}};
-    if (const auto& latency = result.latency[index_of(direction)]; latency.count() > 0)
+    if (const auto& latency = result.latency[index_of(direction)]; latency.count() > 0) {
       of_way["latency_us"] = json_of(latency);
+      of_way["ipdv_us"] = json_of(result.variation[index_of(direction)]);
+    }
   }
   if (result.fresh_sent > 0) json["fresh"] = {{"sent", result.fresh_sent}, {"received", result.fresh_received}};
   json["generator_limits"] = generator_limits;

@@ -23,6 +23,7 @@ constexpr unsigned open_passes_max = 64;
 constexpr uint64_t behind_max_frames = 1024;  // of what is due, where the device's ring is full for a moment
 constexpr uint64_t sampled_every = 64;        // frames of a trial, which are checked whole
 constexpr std::chrono::milliseconds ask_again{200};
+constexpr double recovery_slot_s = 0.001;
 
 StationAddresses addresses_of(Direction enters, Dut dut) {
   if (enters == Direction::downstream) return {{}, {}, internet_gateway, dut_internet};
@@ -107,8 +108,9 @@ Expectation Tester::expectation(Direction direction, uint32_t number) const {
       direction == Direction::upstream && dut_ != Dut::io ? flows_.outside(number) : flow.inside;
   const net::Ipv6 b4 = b4_address(flow.subscriber);
   const bool is_tunnelled = tunnelled(direction, true);
-  if (direction == Direction::upstream) return {is_tunnelled, frame_bytes_, b4, aftr_address, subscriber, flow.remote};
-  return {is_tunnelled, frame_bytes_, aftr_address, b4, flow.remote, subscriber};
+  const size_t bytes = sizes_.bytes_of(number);
+  if (direction == Direction::upstream) return {is_tunnelled, bytes, b4, aftr_address, subscriber, flow.remote};
+  return {is_tunnelled, bytes, aftr_address, b4, flow.remote, subscriber};
 }
 
 Fault Tester::find_fault_in(Direction direction, const Tag& tag, const rte_mbuf& frame) const {
@@ -118,13 +120,21 @@ Fault Tester::find_fault_in(Direction direction, const Tag& tag, const rte_mbuf&
 
 void Tester::begin_trial(size_t frame_bytes) {
   trial_ = (trial_ + 1) & 0xffffff;
-  frame_bytes_ = frame_bytes;
+  sizes_ = FrameSizes(frame_bytes);
   stale_ = 0;
   for (const Direction direction : directions) {
     const size_t at = index_of(direction);
-    senders_[at].frames.emplace(tunnelled(direction, false), frame_bytes, stations_[at].mac(),
-                                stations_[at].device_mac().value_or(net::Mac{{2, 0, 0, 0, 0, 1}}));
+    senders_[at].frames.clear();
+    for (size_t number = 0; number < sizes_.classes(); ++number)
+      senders_[at].frames.emplace_back(tunnelled(direction, false), sizes_.bytes_of_class(number), stations_[at].mac(),
+                                       stations_[at].device_mac().value_or(net::Mac{{2, 0, 0, 0, 0, 1}}));
   }
+}
+
+// Numbers beyond all flows are abusive frames.
+Flow Tester::flow_of(uint32_t number) const {
+  const uint32_t flows = flows_.shape().flows_max;
+  return number < flows ? flows_.flow(number) : flows_.abusive(number - flows);
 }
 
 void Tester::choose(Direction direction, uint32_t count, auto&& next) {
@@ -144,18 +154,20 @@ void Tester::write_chosen(Direction direction) {
   const uint64_t now = read_tsc();
   for (uint16_t i = 0; i < sender.chosen_count; ++i) {
     const uint32_t number = sender.chosen[i];
-    const Flow flow = flows_.flow(number);
+    const Flow flow = flow_of(number);
+    const FrameTemplate& image = sender.frames[sizes_.class_of(number)];
     rte_mbuf& frame = *frames[i];
     const Tag tag{number, mark(direction), now};
     if (i + 1 < sender.chosen_count) rte_prefetch0(rte_pktmbuf_mtod(frames[i + 1], uint8_t*));
     if (direction == Direction::upstream)
-      sender.frames->write(rte_pktmbuf_mtod(&frame, uint8_t*), flow.subscriber, flow.inside, flow.remote, tag);
+      image.write(rte_pktmbuf_mtod(&frame, uint8_t*), flow.subscriber, flow.inside, flow.remote, tag);
     else
-      sender.frames->write(rte_pktmbuf_mtod(&frame, uint8_t*), flow.subscriber, flow.remote,
-                           dut_ == Dut::io ? flow.inside : flows_.outside(number), tag);
-    frame.data_len = sender.frames->bytes();
+      image.write(rte_pktmbuf_mtod(&frame, uint8_t*), flow.subscriber, flow.remote,
+                  dut_ == Dut::io ? flow.inside : flows_.outside(number), tag);
+    frame.data_len = image.bytes();
     frame.pkt_len = frame.data_len;
   }
+  if (timelines_[at]) timelines_[at]->sent(now, sender.chosen_count);
   sender.held_first = 0;
   sender.held_count = std::exchange(sender.chosen_count, uint16_t{0});
 }
@@ -242,10 +254,11 @@ uint64_t Tester::flood(uint64_t due) {
   return sent;
 }
 
-// One frame of each flow of a range that is `wanted`, in scattered order, each way that sends. Without a rate no more
-// are on their way than the device has room for, so that none gets lost. Returns how many were sent.
+// One frame of each flow of a range that is `wanted`, in scattered order, each way that sends, at a rate (0: as fast as
+// they are taken). Unless none comes back, no more are on their way than the device has room for: who falls behind his
+// rate does not make up for it in a flood. Returns how many were sent.
 uint64_t Tester::send_once(uint32_t first, uint32_t count, const std::array<bool, 2>& sends, double rate_pps,
-                           auto&& wanted, auto&& take) {
+                           bool comes_back, auto&& wanted, auto&& take) {
   std::array<Scatter, 2> orders{Scatter(first, count), Scatter(first, count)};
   std::array<uint32_t, 2> left{sends[0] ? count : 0, sends[1] ? count : 0};
   std::array<uint64_t, 2> sent{}, back{}, chosen{};
@@ -266,8 +279,8 @@ uint64_t Tester::send_once(uint32_t first, uint32_t count, const std::array<bool
       if (received + taken > 0) progress = now;
       if (stuck) back[at] = sent[at], progress = now;
       if (left[at] == 0 || !senders_[at].idle()) continue;
-      const uint64_t due =
-          rate_pps > 0 ? static_cast<uint64_t>(to_seconds(now - start) * rate_pps) : back[at] + window_frames;
+      const uint64_t by_rate = rate_pps > 0 ? static_cast<uint64_t>(to_seconds(now - start) * rate_pps) : ~uint64_t{0};
+      const uint64_t due = comes_back ? std::min(by_rate, back[at] + window_frames) : by_rate;
       if (due <= chosen[at]) continue;
       std::array<uint32_t, burst_max> numbers;
       uint32_t found = 0;
@@ -285,7 +298,7 @@ uint64_t Tester::send_once(uint32_t first, uint32_t count, const std::array<bool
 void Tester::learn(const Tag& tag, const rte_mbuf& frame, OpenResult& result) {
   if (tag.flow >= flows_.shape().flows_max || flows_.learned(tag.flow)) return;
   Expectation expected = expectation(Direction::upstream, tag.flow);
-  expected.source = source_of(frame);
+  if (dut_ != Dut::io) expected.source = source_of(frame);
   const Fault fault = find_fault(bytes_of(frame), frame.data_len, expected);
   ++result.faults[static_cast<size_t>(fault)];
   if (fault != Fault::none) return;
@@ -299,7 +312,7 @@ OpenResult Tester::establish(uint32_t first, uint32_t count, double rate_pps, si
   const uint64_t start = read_tsc();
   uint64_t last = start;
   result.sent = send_once(
-      first, count, {true, false}, rate_pps, [this](uint32_t number) { return !flows_.learned(number); },
+      first, count, {true, false}, rate_pps, true, [this](uint32_t number) { return !flows_.learned(number); },
       [&](Direction direction, const Tag& tag, const rte_mbuf& frame) {
         if (direction == Direction::downstream) return;
         learn(tag, frame, result);
@@ -326,11 +339,20 @@ uint64_t Tester::validate(uint32_t first, uint32_t count, double rate_pps, size_
   begin_trial(frame_bytes);
   uint64_t right = 0;
   send_once(
-      first, count, {false, true}, rate_pps, [this](uint32_t number) { return flows_.learned(number); },
+      first, count, {false, true}, rate_pps, rate_pps == 0, [this](uint32_t number) { return flows_.learned(number); },
       [&](Direction direction, const Tag& tag, const rte_mbuf& frame) {
         if (direction == Direction::downstream && find_fault_in(direction, tag, frame) == Fault::none) ++right;
       });
   return right;
+}
+
+uint64_t Tester::stamp(uint32_t first, uint32_t count, size_t frame_bytes) {
+  begin_trial(frame_bytes);
+  uint64_t back = 0;
+  send_once(
+      first, count, {true, false}, 0, true, [](uint32_t) { return true; },
+      [&](Direction, const Tag&, const rte_mbuf&) { ++back; });
+  return back;
 }
 
 VerifyResult Tester::verify(uint32_t count, double rate_pps, size_t frame_bytes) {
@@ -339,7 +361,7 @@ VerifyResult Tester::verify(uint32_t count, double rate_pps, size_t frame_bytes)
   std::array<std::vector<bool>, 2> seen{std::vector<bool>(count), std::vector<bool>(count)};
   result.sent = {count, count};
   send_once(
-      0, count, {true, true}, rate_pps, [](uint32_t) { return true; },
+      0, count, {true, true}, rate_pps, true, [](uint32_t) { return true; },
       [&](Direction direction, const Tag& tag, const rte_mbuf& frame) {
         Fault fault = find_fault_in(direction, tag, frame);
         if (fault == Fault::none) {
@@ -369,6 +391,30 @@ double TrialResult::pps() const {
   return static_cast<double>(ways[0].received_measured + ways[1].received_measured) / seconds;
 }
 
+// What was sent before and is still on its way counts as received of nowhere.
+void Tester::start_drop(const Trial& trial, uint64_t now) {
+  for (const Direction direction : directions)
+    if (trial.sends[index_of(direction)]) timelines_[index_of(direction)].emplace(now, ticks(recovery_slot_s));
+}
+
+// What is held when a trial ends was never sent, and so is not lost.
+void Tester::forget_unsent() {
+  for (size_t at = 0; at < timelines_.size(); ++at) {
+    const Sender& sender = senders_[at];
+    if (!timelines_[at] || sender.held_count == 0) continue;
+    const Tag tag = tag_at(bytes_of(*sender.held[sender.held_first]), sender.frames.front().offset_of_tag());
+    timelines_[at]->unsent(tag.sent_tsc, sender.held_count);
+  }
+}
+
+// The next burst of abuse, if so much of it is due; `before`: abusive_ when the trial began.
+bool Tester::choose_abusive(double due, uint32_t before) {
+  const uint32_t waiting = static_cast<uint32_t>(due) - (abusive_ - before);
+  if (waiting < burst_max / 2) return false;
+  choose(Direction::upstream, waiting, [this] { return flows_.shape().flows_max + abusive_++; });
+  return true;
+}
+
 uint32_t Tester::next_of(const Trial& trial, Direction direction) {
   if (trial.fresh_every != 0 && direction == Direction::upstream && fresh_ < flows_.shape().flows_max &&
       until_fresh_-- == 0) {
@@ -378,6 +424,19 @@ uint32_t Tester::next_of(const Trial& trial, Direction direction) {
   return picker_.below(trial.flows);
 }
 
+namespace {
+
+// How many frames of a direction are due: at a rate since a moment, after so many before it.
+struct Pace {
+  uint64_t since, before;
+  double rate_pps;  // 0: as fast as they are taken
+  [[nodiscard]] uint64_t due(uint64_t now) const {
+    return before + static_cast<uint64_t>(to_seconds(now - since) * rate_pps);
+  }
+};
+
+}  // namespace
+
 TrialResult Tester::run(const Trial& trial) {
   TrialResult result;
   begin_trial(trial.frame_bytes);
@@ -385,27 +444,40 @@ TrialResult Tester::run(const Trial& trial) {
   until_fresh_ = trial.fresh_every;
   asker_ = trial.asker;
   const uint64_t asked_before = asker_ == nullptr ? 0 : asker_->asked;
-  const uint32_t fresh_before = fresh_;
+  const uint32_t fresh_before = fresh_, abusive_before = abusive_;
   bool warm = false;
   const auto take = [&](Direction direction, const Tag& tag, const rte_mbuf& frame) {
-    auto& way = result.ways[index_of(direction)];
+    const size_t at = index_of(direction);
+    auto& way = result.ways[at];
     ++way.received;
     if (tag.flow >= trial.flows) {
       ++result.fresh_received;
       return;
     }
-    if (trial.latency && warm) result.latency[index_of(direction)].add(read_tsc() - tag.sent_tsc);
+    if (trial.latency && warm) {
+      const uint64_t delay = read_tsc() - tag.sent_tsc;
+      result.latency[at].add(delay);
+      result.variation[at].add(delay);
+    }
+    if (timelines_[at]) timelines_[at]->received(tag.sent_tsc);
     if (way.received % sampled_every == 0) ++result.faults[static_cast<size_t>(find_fault_in(direction, tag, frame))];
   };
   const uint64_t start = read_tsc(), measured = start + ticks(trial.warm_up_s), end = measured + ticks(trial.seconds);
+  const uint64_t drop = trial.drop_after_s > 0 ? start + ticks(trial.drop_after_s) : end;
   std::array<uint64_t, 2> before{}, chosen{};
   std::array<Window, 2> windows{Window(trial.window), Window(trial.window)};
+  std::array<Pace, 2> paces{Pace{start, 0, trial.rate_pps}, Pace{start, 0, trial.rate_pps}};
+  const auto is_through = [&](size_t at) { return trial.frames_max != 0 && chosen[at] >= trial.frames_max; };
   uint64_t now = start;
   for (; now < end; now = read_tsc()) {
     if (!warm && now >= measured) {
       warm = true;
       before = {result.ways[0].received, result.ways[1].received};
       result.seconds = -to_seconds(now - start);
+    }
+    if (now >= drop && paces[0].rate_pps != trial.dropped_rate_pps) {
+      for (size_t at = 0; at < paces.size(); ++at) paces[at] = {now, chosen[at], trial.dropped_rate_pps};
+      start_drop(trial, now);
     }
     if (asker_ != nullptr &&
         asker_->asked - asked_before < static_cast<uint64_t>(to_seconds(now - start) * trial.asks_per_s))
@@ -422,25 +494,34 @@ TrialResult Tester::run(const Trial& trial) {
       ++way.tries;
       if (senders_[at].held_count > 0) ++way.full;
       if (!senders_[at].idle()) continue;
-      const uint64_t due =
-          trial.rate_pps > 0 ? static_cast<uint64_t>(to_seconds(now - start) * trial.rate_pps) : chosen[at] + burst_max;
-      if (due <= chosen[at]) continue;
+      if (direction == Direction::upstream && choose_abusive(to_seconds(now - start) * trial.abuse_pps, abusive_before))
+        continue;
+      const uint64_t due = paces[at].rate_pps > 0 ? paces[at].due(now) : chosen[at] + burst_max;
+      if (due <= chosen[at] || is_through(at)) continue;
       const uint64_t burst = std::min<uint64_t>(due - chosen[at], burst_max);
       choose(direction, static_cast<uint32_t>(burst), [&] { return next_of(trial, direction); });
       chosen[at] += burst;
     }
+    if (trial.frames_max != 0 && is_through(0) == trial.sends[0] && is_through(1) == trial.sends[1] &&
+        senders_[0].idle() && senders_[1].idle())
+      break;
   }
   result.seconds += to_seconds(now - start);
   for (const Direction direction : directions) {
-    auto& way = result.ways[index_of(direction)];
-    way.received_measured = way.received - before[index_of(direction)];
-    if (trial.sends[index_of(direction)])
-      way.due = trial.rate_pps > 0 ? static_cast<uint64_t>(to_seconds(now - start) * trial.rate_pps) : way.sent;
+    const size_t at = index_of(direction);
+    auto& way = result.ways[at];
+    way.received_measured = way.received - before[at];
+    if (trial.sends[at]) way.due = paces[at].rate_pps > 0 ? paces[at].due(now) : way.sent;
   }
   const auto& upstream = senders_[index_of(Direction::upstream)];
-  result.fresh_sent = fresh_ - fresh_before - upstream.unsent_from(trial.flows);
+  result.fresh_sent = fresh_ - fresh_before + (abusive_ - abusive_before) - upstream.unsent_from(trial.flows);
+  forget_unsent();
   release_held();
   drain(take);
+  for (size_t at = 0; at < timelines_.size(); ++at)
+    if (timelines_[at])
+      result.recovery_s[at] = static_cast<double>(timelines_[at]->slots_until_lossless()) * recovery_slot_s;
+  timelines_ = {};
   result.stale = stale_;
   asker_ = nullptr;
   return result;

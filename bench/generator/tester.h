@@ -30,6 +30,10 @@ struct Trial {
   uint32_t fresh_every = 0;  // of this many frames from subscribers, one opens a mapping; 0: none does
   uint32_t window = 0;       // frames of a direction on their way at most; 0: any number
   bool latency = false;
+  uint64_t frames_max = 0;  // each way, and then no more; 0: until the time is over
+  // From drop_after_s on (0: never) the rate is another, and TrialResult::recovery_s says what gets lost since.
+  double drop_after_s = 0, dropped_rate_pps = 0;
+  double abuse_pps = 0;    // so many frames a second of one subscriber more, each of another host or port of his
   Asker* asker = nullptr;  // its requests go in beside the traffic,
   double asks_per_s = 0;   // so many a second,
   double flood_per_s = 0;  // and so many of one other subscriber
@@ -48,8 +52,10 @@ struct TrialResult {
   uint64_t stale = 0;                           // frames of earlier trials
   uint64_t flooded = 0;                         // requests of the flood that were sent
   FaultCounts faults{};                         // of a sample
-  uint64_t fresh_sent = 0, fresh_received = 0;  // among those from subscribers
+  uint64_t fresh_sent = 0, fresh_received = 0;  // among those from subscribers, abusive ones too
   std::array<Histogram, 2> latency;             // in TSC ticks, without the warm-up
+  std::array<DelayVariation, 2> variation;      // likewise
+  std::array<double, 2> recovery_s{};           // from the drop to the last millisecond of which frames were lost
 
   // Of the frames of flows that were there before; those that open mappings are counted apart.
   [[nodiscard]] uint64_t lost(Direction direction) const;
@@ -86,8 +92,12 @@ class Tester {
 
   // RFC 9693's trial of establishing connections: one frame of each flow, once, at a rate.
   OpenResult establish(uint32_t first, uint32_t count, double rate_pps, size_t frame_bytes);
-  // And its validation: how many of one frame to each of their outside endpoints arrive inside, checked whole.
+  // And its validation: how many of one frame to each of their outside endpoints arrive inside, checked whole. At a
+  // rate where none may; without one no more are sent at once than come back.
   uint64_t validate(uint32_t first, uint32_t count, double rate_pps, size_t frame_bytes);
+
+  // One frame of each flow from subscribers again, as fast as none gets lost; how many came through.
+  uint64_t stamp(uint32_t first, uint32_t count, size_t frame_bytes);
 
   // One frame of each of the first flows each way, at a rate; every one that comes back is checked whole.
   VerifyResult verify(uint32_t count, double rate_pps, size_t frame_bytes);
@@ -96,7 +106,7 @@ class Tester {
 
  private:
   struct Sender {
-    std::optional<FrameTemplate> frames;
+    std::vector<FrameTemplate> frames;       // by class of FrameSizes
     std::array<uint32_t, burst_max> chosen;  // flows of the next burst, so that what it needs can be fetched meanwhile
     std::array<rte_mbuf*, burst_max> held;   // written, not yet taken
     uint16_t chosen_count = 0, held_first = 0, held_count = 0;
@@ -106,6 +116,7 @@ class Tester {
 
   [[nodiscard]] bool tunnelled(Direction direction, bool coming_back) const;
   [[nodiscard]] uint32_t mark(Direction direction) const { return trial_ << 8 | static_cast<uint32_t>(direction); }
+  [[nodiscard]] Flow flow_of(uint32_t number) const;
   [[nodiscard]] Expectation expectation(Direction direction, uint32_t flow) const;
   [[nodiscard]] Fault find_fault_in(Direction direction, const Tag& tag, const rte_mbuf& frame) const;
 
@@ -115,10 +126,13 @@ class Tester {
   uint16_t push(Direction direction);
   uint16_t poll(Direction direction, auto&& take);
   uint64_t drain(auto&& take);
-  uint64_t send_once(uint32_t first, uint32_t count, const std::array<bool, 2>& sends, double rate_pps, auto&& wanted,
-                     auto&& take);
+  uint64_t send_once(uint32_t first, uint32_t count, const std::array<bool, 2>& sends, double rate_pps, bool comes_back,
+                     auto&& wanted, auto&& take);
   void learn(const Tag& tag, const rte_mbuf& frame, OpenResult& result);
   [[nodiscard]] uint32_t next_of(const Trial& trial, Direction direction);
+  void start_drop(const Trial& trial, uint64_t now);
+  void forget_unsent();
+  bool choose_abusive(double due, uint32_t before);
   void handle_other(Direction arrived_at, const rte_mbuf& frame);
   void ask(Asker& asker);
   uint64_t flood(uint64_t due);
@@ -129,11 +143,13 @@ class Tester {
   std::array<Link*, 2> links_;       // by the Direction that enters there: access, internet
   std::array<Station, 2> stations_;  // likewise
   std::array<Sender, 2> senders_;    // by Direction
-  size_t frame_bytes_ = frame_min_bytes;
+  FrameSizes sizes_{frame_min_bytes};
   uint32_t trial_;
   uint64_t stale_ = 0;
-  Asker* asker_ = nullptr;                // of the trial that runs
-  uint32_t fresh_ = 0, until_fresh_ = 0;  // the next flow never sent before; frames until it is due
+  Asker* asker_ = nullptr;                                // of the trial that runs
+  uint32_t fresh_ = 0, until_fresh_ = 0;                  // the next flow never sent before; frames until it is due
+  uint32_t abusive_ = 0;                                  // abusive frames until now, over all trials
+  std::array<std::optional<LossTimeline>, 2> timelines_;  // by Direction, since the drop of the trial that runs
   Picker picker_{9693};
 };
 

@@ -67,6 +67,12 @@ def sync_latency_us(folder, seconds=2.0, block_bytes=4096, file_bytes=1 << 24):
     return {name: taken[min(len(taken) - 1, int(share * len(taken)))] for name, share in shares.items()}
 
 
+def come_first():
+    """Other sessions wait for this one. Where the kernel groups processes by session, `nice` counts within one alone."""
+    with contextlib.suppress(OSError):
+        pathlib.Path("/proc/self/autogroup").write_text("-20")
+
+
 @contextlib.contextmanager
 def hugepages(megabytes):
     """At least so much in free 2 MB pages, and a hugetlbfs to keep mappings in; both are given back."""

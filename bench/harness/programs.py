@@ -3,6 +3,7 @@
 import contextlib
 import json
 import pathlib
+import re
 import shlex
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from harness.machine import BenchError, give_long_slices, sync_latency_us
 
 PORTS_OF_AN_ADDRESS = 65536 - 1024
 READY_S, STOP_S = 60, 20
+IDLE_TIMEOUT_S = 120  # the shortest that udp-timeout takes
 GENERATOR_TIMEOUT_S = 3600
 
 
@@ -28,11 +30,11 @@ def pool_length(mappings, fill):
 
 
 class Program:
-    """One under test, from __enter__ to __exit__; `command` is what was run."""
+    """One under test in a phase of the run, from __enter__ to __exit__; `command` is what was run."""
 
-    def __init__(self, name, dut, settings, folder):
-        self.name, self.dut, self.settings, self.folder = name, dut, settings, folder
-        self.process, self.command = None, []
+    def __init__(self, name, dut, settings, phase, folder):
+        self.name, self.dut, self.settings, self.phase, self.folder = name, dut, settings, phase, folder
+        self.process, self.command, self.bytes_at_start = None, [], 0
 
     def __enter__(self):
         for number in range(2):
@@ -49,6 +51,7 @@ class Program:
         except BaseException:
             self.__exit__()
             raise
+        self.bytes_at_start = self.bytes_used()
         return self
 
     def __exit__(self, *_):
@@ -63,6 +66,11 @@ class Program:
 
     def ready(self):
         return all(pathlib.Path(self.folder, f"link{number}.sock").exists() for number in range(2))
+
+    def bytes_used(self):
+        """What the process has touched of its memory, huge pages included."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return sum(int(kilobytes) for kilobytes in re.findall(r"^(?:VmRSS|HugetlbPages):\s+(\d+)", status, re.MULTILINE)) * 1024
 
     def tail(self):
         return (self.folder / f"{self.name}.log").read_text(errors="replace")[-2000:]
@@ -86,10 +94,10 @@ class Testpmd(Program):
 
 
 class Portoland(Program):
-    def __init__(self, name, dut, settings, folder, binaries):
-        super().__init__(name, dut, settings, folder)
+    def __init__(self, name, dut, settings, phase, folder, binaries):
+        super().__init__(name, dut, settings, phase, folder)
         self.binaries = binaries
-        self.pool = pool_length(settings.mappings_max, settings.fill)
+        self.pool = pool_length(phase.mappings_max, phase.fill)
 
     def words(self):
         shutil.rmtree(self.folder / "hugetlbfs/state", ignore_errors=True)
@@ -113,7 +121,7 @@ class Portoland(Program):
 workers = 1
 cores = {self.settings.core}
 idle-sleep = 0us
-max-mappings = {max(1024, self.settings.mappings_max + self.settings.mappings_max // 16 + 1024)}
+max-mappings = {max(1024, self.phase.mappings_max + self.phase.mappings_max // 16 + 1024)}
 max-subscribers = 200000
 state-dir = {self.folder}/hugetlbfs/state
 [access]
@@ -130,6 +138,8 @@ subscriber-prefix-length = 96
 [pool]
 prefix = 198.19.0.0/{self.pool}
 quarantine = 0s
+[nat]
+udp-timeout = {IDLE_TIMEOUT_S if "expiry" in self.phase.measure else 300}s
 [pcp]
 store = {"" if self.settings.without_store else f"{self.folder}/{self.name}.sqlite"}
 requests-per-second = 1000000
@@ -154,26 +164,33 @@ gateway = 198.19.254.254
 
     def rested_command(self):
         """Ends when the ports of cleared mappings can be had again: they rest for a second even with quarantine = 0s."""
-        return f"until {self.ctl('show status')} | grep -q '^mappings_in_quarantine *0$'; do sleep 0.1; done"
+        return (f"for n in $(seq 600); do {self.ctl('show status')} | grep -q '^mappings_in_quarantine *0$' && exit 0; "
+                "sleep 0.1; done; exit 1")
 
 
 def disk(program, settings, when):
     """How long the disk that PCP's answers wait for takes, as a line of results."""
-    return {"measurement": "sync", "when": when, "program": program.name, "mappings": settings.mappings[-1],
-            "frame_bytes": settings.frame_bytes[0], "directions": "-", "latency_us": sync_latency_us(program.folder)}
+    phase = program.phase
+    return {"measurement": "sync", "when": when, "program": program.name, "mappings": phase.mappings[-1],
+            "frame_bytes": phase.frame_bytes[0], "directions": "-", "latency_us": sync_latency_us(program.folder)}
 
 
-def generate(program, settings, binaries, measurements, mappings, more=()):
+def generate(program, settings, binaries, measurements):
     """Runs the generator against a program; yields its results as they come."""
+    phase = program.phase
     zero_copy = f",zero-copy=yes,rsize={settings.ring_log2}"
-    command = [*shlex.split(settings.generator_wrap or settings.wrap), str(binaries / "portolan-bench"), "--dut", program.dut,
+    wrap = settings.generator_wrap or settings.wrap
+    command = [*shlex.split(wrap), str(binaries / "portolan-bench"), "--dut", program.dut,
                "--core", str(settings.generator_core), "--seconds", str(settings.seconds),
                "--descriptors", str(1 << settings.ring_log2),
                "--device", memif(program.folder, 0, "client", zero_copy),
                "--device", memif(program.folder, 1, "client", zero_copy),
-               "--mappings", ",".join(map(str, mappings)),
-               "--frame-bytes", ",".join(map(str, settings.frame_bytes)), "--directions", ",".join(settings.directions),
-               "--clear-command", program.clear_command(), "--rested-command", program.rested_command(), *more, *measurements]
+               "--mappings", ",".join(map(str, phase.mappings)), "--fresh-max", str(phase.fresh),
+               "--frame-bytes", ",".join(map(str, phase.frame_bytes)), "--directions", ",".join(settings.directions),
+               "--clear-command", program.clear_command(), "--rested-command", program.rested_command(),
+               "--loss", str(settings.loss), "--repetitions", str(settings.repetitions),
+               "--expiring", str(phase.expiring), "--idle-timeout", str(IDLE_TIMEOUT_S),
+               "--cli-socket", f"{program.folder}/cli.sock", *measurements]
     errors = program.folder / "generator.log"
     with open(errors, "wb") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True,

@@ -6,25 +6,52 @@ import csv
 import statistics
 
 COLUMNS = ("round", "program", "measurement", "mappings", "frame_bytes", "directions", "value", "unit")
-PPS = "packets a second"
+PPS, MAPPINGS = "packets a second", "mappings a second"
+
+
+WAYS = ("upstream", "downstream")
+# What a line of some measurements is of: the window, the company.
+LABELS = {"reads": "beside", "expiry": "window", "abuse": "abuse"}
+
+
+def lost_of(line):
+    return sum(line.get(way, {}).get("lost", 0) for way in WAYS)
 
 
 def values_of(line):
     """(measurement, value, unit) of one line of the generator's."""
     name = line["measurement"]
+    label = f"{name}, {line[LABELS[name]]}: " if name in LABELS else ""
     if name in ("saturated", "frame-loss"):
         yield name if name == "saturated" else f"frame-loss at {line['share']:.0%}", line["pps"], PPS
     if name == "zero-loss":
         yield name, line["pps"], PPS
     if name == "frame-loss":
-        sent, lost = (sum(line.get(way, {}).get(key, 0) for way in ("upstream", "downstream")) for key in ("sent", "lost"))
-        yield f"loss at {line['share']:.0%}", lost / sent if sent else 0, "share lost"
-    if name in ("open", "new-rate", "tear-down"):
-        yield name, line["mappings_per_s"], "mappings a second"
-    for way in ("upstream", "downstream"):
+        sent = sum(line.get(way, {}).get("sent", 0) for way in WAYS)
+        yield f"loss at {line['share']:.0%}", lost_of(line) / sent if sent else 0, "share lost"
+    if name in ("open", "tear-down"):
+        yield name, line["mappings_per_s"], MAPPINGS
+    if name == "new-rate":
+        yield f"new-rate, {line['loss']:.1%} lost" if line["loss"] else "new-rate, none lost", line["mappings_per_s"], MAPPINGS
+    if name == "back-to-back":
+        yield name, line["frames"], "frames"
+    if name == "recovery":
+        yield name, line["recovery_s"] * 1000, "ms"
+    if label:
+        yield f"{label}lost", lost_of(line), "frames"
+    if name == "reads" and line["listings"] + line["rows_per_s"] > 0:
+        yield f"{label}rows", line["rows_per_s"], "rows a second"
+    if name == "reads":
+        yield f"{label}CPU", line["cpu_share"], "of one CPU"
+    for way in WAYS:
         for key, value in line.get(way, {}).get("latency_us", {}).items():
-            if key != "frames":
-                yield f"latency {way} {key}", value, "us"
+            if key == "over_100":
+                yield f"{label}latency {way} above 100 us", value, "frames"
+            elif key != "frames":
+                yield f"{label}latency {way} {key}", value, "us"
+        for key, value in line.get(way, {}).get("ipdv_us", {}).items():
+            if not label:
+                yield f"ipdv {way} {key}", value, "us"
     if name == "pcp":
         asked = line["pcp"]
         rate = f"pcp at {asked['asks_per_s']:,.0f}/s, {line['load']:.0%} load" + (", flood" if line["flood_per_s"] else "")
@@ -32,7 +59,7 @@ def values_of(line):
             yield f"{rate}: flood sent", line["flooded"] / line["seconds"], "requests a second"
         yield f"{rate}: unanswered", asked["asked"] - asked["answered"], "requests"
         yield f"{rate}: refused", asked["refused"], "requests"
-        yield f"{rate}: frames lost", sum(line.get(way, {}).get("lost", 0) for way in ("upstream", "downstream")), "frames"
+        yield f"{rate}: frames lost", lost_of(line), "frames"
         for key, value in asked["latency_us"].items():
             if key != "frames" and asked["answered"]:
                 yield f"{rate}: answered {key}", value, "us"
@@ -40,10 +67,27 @@ def values_of(line):
         for key, value in line["latency_us"].items():
             yield f"fdatasync {line['when']} {key}", value, "us"
     if name == "mix":
-        lost = sum(line.get(way, {}).get("lost", 0) for way in ("upstream", "downstream"))
-        yield f"established lost with {line['fresh_share']:.1%} new", lost, "frames"
+        yield f"established lost with {line['fresh_share']:.1%} new", lost_of(line), "frames"
         fresh = line.get("fresh", {"sent": 0, "received": 0})
         yield f"new lost with {line['fresh_share']:.1%} new", fresh["sent"] - fresh["received"], "frames"
+    if name == "memory":
+        yield name, line["bytes_a_mapping"], "bytes a mapping"
+
+
+def percentile(values, percent):
+    """Between the two values it lies between, as RFC 8219 §12 wants of repetitions."""
+    ordered = sorted(values)
+    at = (len(ordered) - 1) * percent / 100
+    low = int(at)
+    return ordered[low] + (ordered[min(low + 1, len(ordered) - 1)] - ordered[low]) * (at - low)
+
+
+def in_order(groups):
+    """By frame size as a number, the mix last."""
+    def place(item):
+        return tuple((1, 0, cell) if cell == "imix" else (0, cell, "") if isinstance(cell, (int, float)) else (0, 0, cell)
+                     for cell in item[0])
+    return sorted(groups.items(), key=place)
 
 
 class Results:
@@ -87,22 +131,39 @@ class Results:
 
     def markdown(self, facts, commands):
         yield from ["# Results", "", "| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in facts.items()), ""]
-        yield from ["Medians of the rounds; in brackets the lowest and the highest. Best: the best round's value to the best",
+        yield from ["Medians of the rounds; in brackets the 1st and the 99th percentile of them, in proportion between two",
+                    "rounds, and the lowest and the highest. Best: the best round's value to the best",
                     "of testpmd's, which says more where other tenants of the machine take from some rounds.", ""]
         yield from ["## Packets a second, as a ratio to testpmd of the same round", "",
                     "| measurement | frame bytes | directions | mappings | program | ratio | best |",
                     "|---|---|---|---|---|---|---|"]
-        for (measurement, size, way, mappings, program), values in sorted(self.ratios().items()):
+        for (measurement, size, way, mappings, program), values in in_order(self.ratios()):
             if program != "testpmd":
                 yield f"| {measurement} | {size} | {way} | {mappings:,} | {program} | {spread(values, '{:.3f}')} | " \
                       f"{self.ratio_of_bests(measurement, size, way, mappings, program):.3f} |"
         yield from ["", "## All values", "", "| measurement | frame bytes | directions | mappings | program | value | unit |",
                     "|---|---|---|---|---|---|---|"]
-        for (measurement, unit, size, way, mappings, program), values in sorted(self.grouped().items()):
+        for (measurement, unit, size, way, mappings, program), values in in_order(self.grouped()):
             yield f"| {measurement} | {size} | {way} | {mappings:,} | {program} | {spread(values, '{:,.6g}')} | {unit} |"
+        yield from self.degradation()
         yield from ["", "## Commands", ""]
         for program, lines in commands.items():
             yield from [f"{program}:", "", *(f"    {line}" for line in lines), ""]
+
+    def degradation(self):
+        """How throughput falls as subscribers and their mappings become more (RFC 8219 §10.1.2: Xpd)."""
+        curves = collections.defaultdict(dict)
+        for (measurement, _, size, way, mappings, program), values in self.grouped().items():
+            if measurement == "saturated" and way == "both":
+                curves[program, size][mappings] = statistics.median(values)
+        rows = []
+        for (program, size), curve in in_order(curves):
+            first = curve.pop(min(curve))
+            rows += [(program, size, mappings, (first - curve[mappings]) / first * 100) for mappings in sorted(curve)]
+        if rows:
+            yield from ["", "## Throughput lost against the fewest mappings and subscribers, percent (RFC 8219 §10.1.2)", "",
+                        "| program | frame bytes | mappings | lost |", "|---|---|---|---|"]
+            yield from ("| {} | {} | {:,} | {:.1f} |".format(*row) for row in rows)
 
     def draw(self, path):
         """Saturated throughput against mappings, the best round of each program with a bar down to its median; False if
@@ -112,10 +173,10 @@ class Results:
             matplotlib.use("svg")
             from matplotlib import pyplot
             lines = collections.defaultdict(list)
-            for (measurement, _, size, way, mappings, program), values in sorted(self.grouped().items()):
+            for (measurement, _, size, way, mappings, program), values in in_order(self.grouped()):
                 if measurement == "saturated" and way == "both":
                     lines[size, program].append((mappings, max(values) / 1e6, statistics.median(values) / 1e6))
-            sizes = sorted({size for size, _ in lines})
+            sizes = sorted({size for size, _ in lines}, key=lambda size: (size == "imix", size if size != "imix" else 0))
             if not sizes:
                 return True
             figure, axes = pyplot.subplots(1, len(sizes), figsize=(6 * len(sizes), 4), squeeze=False)
@@ -138,4 +199,7 @@ class Results:
 
 def spread(values, form):
     median = form.format(statistics.median(values))
-    return median if len(values) == 1 else f"{median} ({form.format(min(values))}–{form.format(max(values))})"
+    if len(values) == 1:
+        return median
+    low, high = (form.format(percentile(values, percent)) for percent in (1, 99))
+    return f"{median} ({low}–{high}; {form.format(min(values))}–{form.format(max(values))})"

@@ -19,7 +19,7 @@ using pipeline::Side;
 
 namespace {
 
-constexpr uint32_t ports_per_host = 200, now_s = 1000;
+constexpr uint32_t ports_per_host = 200;
 constexpr net::Mac ours[] = {{{2, 0, 0, 0, 0, 1}}, {{2, 0, 0, 0, 0, 2}}, {{2, 0, 0, 0, 0, 3}}};
 constexpr net::Mac gateways[] = {{{2, 0, 0, 0, 1, 1}}, {{2, 0, 0, 0, 1, 2}}, {{2, 0, 0, 0, 1, 3}}};
 constexpr net::Ipv4 remote{0xc6130001};  // 198.19.0.1 (RFC 2544)
@@ -75,7 +75,7 @@ Path::Path(Way way, uint32_t mappings, bool tcp, uint32_t payload_bytes, Flows f
   settings.sessions_max = 1000;
   settings.seed = 1;  // the same instructions each time
   settings.policy = snapshot_.policy;
-  auto shard = nat::Shard::open(settings, now_s);
+  auto shard = nat::Shard::open(settings, now_s_);
   if (!shard) fail(shard.error().c_str());
   shard_ = std::move(*shard);
   worker_ = std::make_unique<pipeline::Worker>(0, *shard_, gateways_, *this, 16);
@@ -147,7 +147,7 @@ std::vector<uint8_t> Path::pass(const std::vector<uint8_t>& frame, Side side) {
   packet.context.side = side;
   burst_->count = 1;
   burst_->fragment_count = 0;
-  worker_->process(*burst_, now_s);
+  worker_->process(*burst_, now_s_);
   if (packet.context.fate != Fate::send) fail("a packet was not sent");
   return {packet.data, packet.data + packet.bytes};
 }
@@ -182,7 +182,7 @@ size_t Path::forward_plain() {
                  .bytes = static_cast<uint32_t>(frame_bytes_),
                  .vlan = 0,
                  .side = side_};
-  return worker_->forward_plain(frames, false, now_s);
+  return worker_->forward_plain(frames, false, now_s_);
 }
 
 void Path::forward(bool fast) {
@@ -206,7 +206,7 @@ void Path::forward_by_stages() {
   }
   burst_->count = burst;
   burst_->fragment_count = 0;
-  worker_->process(*burst_, now_s);
+  worker_->process(*burst_, now_s_);
   for (size_t i = 0; i < burst; ++i)
     if (burst_->packets[i].context.fate != Fate::send) fail("a packet was not sent");
 }

@@ -29,6 +29,10 @@ class Path : public pipeline::Buffers {
   // The same of fresh flows: the fast path knows none of them and leaves them to the stages.
   void forward_fresh();
   static constexpr size_t burst = pipeline::burst_max;
+  // From now on it is this second: the first packet of each mapping stamps its record again.
+  void set_now(uint32_t now_s) { now_s_ = now_s; }
+  [[nodiscard]] uint32_t now_s() const { return now_s_; }
+  [[nodiscard]] const nat::Shard& shard() const { return *shard_; }  // to read, from any thread
 
  private:
   static constexpr size_t buffer_bytes = 2240, headroom_bytes = 128, frame_bytes_max = 128;
@@ -54,6 +58,7 @@ class Path : public pipeline::Buffers {
   std::vector<uint8_t> buffers_;
   std::vector<uint32_t> order_;
   size_t frame_bytes_ = 0, at_ = 0;
+  uint32_t now_s_ = 1000;
 };
 
 }  // namespace portolan::bench

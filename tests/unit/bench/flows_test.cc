@@ -57,6 +57,19 @@ TEST(Flows, BEN_008_ports_are_pseudo_random_over_the_ranges_of_rfc_4814) {
     for (const unsigned count : counts) EXPECT_NEAR(count, 10'000, 1'000);
 }
 
+// Were they those of others, others would be refused for what is theirs.
+TEST(Flows, BEN_033_abuse_comes_from_one_subscriber_who_is_no_other_and_never_from_the_same_port) {
+  const Flows flows({1'000, 256, 4, true});
+  std::set<std::tuple<uint32_t, uint32_t, uint16_t>> seen;
+  for (uint32_t number = 0; number < 200'000; ++number) {
+    const Flow abusive = flows.abusive(number);
+    EXPECT_EQ(abusive.subscriber, 4U) << "0 to 3 are others";
+    EXPECT_TRUE(contains(private_prefix, abusive.inside.address));
+    EXPECT_TRUE(contains(remotes, abusive.remote.address));
+    EXPECT_TRUE(seen.insert(identity(abusive)).second) << number;
+  }
+}
+
 TEST(Flows, shapes_that_do_not_fit_are_refused) {
   EXPECT_THROW(Flows({10, 0, 1, true}), std::invalid_argument);
   EXPECT_THROW(Flows({10, 16, 4, false}), std::invalid_argument);

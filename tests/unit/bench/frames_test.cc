@@ -1,6 +1,7 @@
 #include "bench/generator/frames.h"
 
 #include <gtest/gtest.h>
+#include <map>
 #include <vector>
 
 namespace portolan::bench {
@@ -37,6 +38,21 @@ TEST(Frames, BEN_002_each_size_of_the_ipv4_side_is_written_whole_and_BEN_003_has
       EXPECT_EQ(found.mark, tag.mark);
       EXPECT_EQ(found.sent_tsc, tag.sent_tsc);
     }
+}
+
+// RFC 6985's reason to tell of them: so that somebody else can have the same mix.
+TEST(Frames, BEN_031_the_mix_is_seven_four_and_one_of_twelve) {
+  const FrameSizes mixed(FrameSizes::imix);
+  std::map<size_t, unsigned> flows;
+  for (uint32_t flow = 0; flow < 12'000; ++flow) {
+    ++flows[mixed.bytes_of(flow)];
+    EXPECT_EQ(mixed.bytes_of(flow), mixed.bytes_of_class(mixed.class_of(flow)));
+    EXPECT_LT(mixed.class_of(flow), mixed.classes());
+  }
+  EXPECT_EQ(flows, (std::map<size_t, unsigned>{{64, 7'000}, {594, 4'000}, {1478, 1'000}}));
+  const FrameSizes one(128);
+  EXPECT_EQ(one.classes(), 1U);
+  EXPECT_EQ(one.bytes_of(11), 128U);
 }
 
 // Whatever octet changes, but for those that say nothing of a packet's translation.

@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "bench/generator/histogram.h"
+#include "bench/generator/reader.h"
 #include "bench/generator/search.h"
 
 namespace portolan::bench {
@@ -38,6 +39,50 @@ TEST(Histogram, holds_what_is_tiny_what_is_huge_and_nothing) {
   EXPECT_EQ(histogram.percentile(50), 0U);
   histogram.add(~uint64_t{0});
   EXPECT_EQ(histogram.percentile(100), ~uint64_t{0});
+}
+
+TEST(Histogram, what_is_over_a_limit_is_counted) {
+  Histogram histogram;
+  for (const uint64_t value : {1U, 99U, 100U, 150U, 100'000U}) histogram.add(value);
+  EXPECT_EQ(histogram.count_over(100), 2U);
+  EXPECT_EQ(histogram.count_over(200'000), 0U);
+}
+
+TEST(DelayVariation, BEN_013_steps_up_and_down_have_a_sign_and_a_median) {
+  DelayVariation variation;
+  EXPECT_EQ(variation.median(), 0);
+  for (const uint64_t delay : {10U, 30U, 25U, 26U, 6U}) variation.add(delay);  // +20, -5, +1, -20
+  EXPECT_EQ(variation.count(), 4U);
+  EXPECT_EQ(variation.min(), -20);
+  EXPECT_EQ(variation.max(), 20);
+  for (uint64_t i = 0; i < 5; ++i) variation.add(7 + 3 * i);  // +1, +3, +3, +3, +3
+  EXPECT_EQ(variation.median(), 3);
+  for (uint64_t i = 0; i < 20; ++i) variation.add(1000 - 7 * i);  // one up, and nineteen down
+  EXPECT_EQ(variation.median(), -7);
+}
+
+TEST(LossTimeline, BEN_016_recovery_lasts_until_the_last_loss) {
+  LossTimeline timeline(1000, 10);
+  EXPECT_EQ(timeline.slots_until_lossless(), 0U);
+  timeline.sent(990, 5);  // before it counts, and lost
+  for (uint64_t slot = 0; slot < 6; ++slot) timeline.sent(1000 + 10 * slot, 3);
+  for (uint64_t slot = 0; slot < 6; ++slot)
+    for (int frame = 0; frame < (slot == 1 || slot == 3 ? 2 : 3); ++frame) timeline.received(1000 + 10 * slot);
+  EXPECT_EQ(timeline.slots_until_lossless(), 4U);
+  timeline.sent(1095, 7);
+  EXPECT_EQ(timeline.slots_until_lossless(), 10U);
+  timeline.unsent(1095, 7);
+  EXPECT_EQ(timeline.slots_until_lossless(), 4U);
+}
+
+TEST(ReplyCounter, lines_and_replies_are_counted_however_they_are_cut) {
+  const std::string_view stream = "1000-first\n1000-\n0000 done\n1000-second 0000 \n8003 not found\n1000-third";
+  for (size_t piece = 1; piece <= stream.size(); ++piece) {
+    ReplyCounter counter;
+    for (size_t at = 0; at < stream.size(); at += piece) counter.feed(stream.substr(at, piece));
+    EXPECT_EQ(counter.lines(), 4U) << piece;
+    EXPECT_EQ(counter.replies(), 2U) << piece;
+  }
 }
 
 TEST(Search, BEN_010_the_highest_rate_that_passes_is_found_within_the_resolution) {
