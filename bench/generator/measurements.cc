@@ -223,15 +223,24 @@ void empty(const Bench& bench) {
     bench.flows.forget();
 }
 
-// Whether a rate establishes a mapping by each frame but for a share of them, all there afterwards.
-bool establishes(const Bench& bench, const Circumstances& at, double rate, double loss) {
+// What came of one frame of each flow at a rate.
+struct Establishing {
+  uint64_t wanted = 0, opened = 0, validated = 0;
+  double due_s = 0, seconds = 0;
+
+  // A mapping by each frame but for a share of them, all there afterwards, in the time the rate says.
+  [[nodiscard]] bool passes(double loss) const {
+    const auto enough = static_cast<uint64_t>(static_cast<double>(wanted) * (1 - loss));
+    return opened >= enough && validated >= enough && seconds < due_s * 1.05 + 0.01;
+  }
+};
+
+Establishing establish(const Bench& bench, const Circumstances& at, double rate) {
   empty(bench);
   const auto result = bench.tester.establish(0, at.mappings, rate, at.frame_bytes);
   if (wrong(result.faults) != 0) throw std::runtime_error("frames came back wrong");
-  const double taken_s = static_cast<double>(at.mappings) / rate;
-  const auto enough = static_cast<uint64_t>(static_cast<double>(at.mappings) * (1 - loss));
-  return result.opened >= enough && result.seconds < taken_s * 1.05 + 0.01 &&
-         bench.tester.validate(0, at.mappings, 0, at.frame_bytes) >= enough;
+  return {at.mappings, result.opened, bench.tester.validate(0, at.mappings, 0, at.frame_bytes),
+          static_cast<double>(at.mappings) / rate, result.seconds};
 }
 
 // RFC 9693: the highest rate at which every frame of as many new flows establishes a mapping that is there afterwards;
@@ -243,14 +252,24 @@ void new_rate(const Bench& bench, const Circumstances& at) {
   double most = std::min(bench.options.new_rate_max, static_cast<double>(fastest.opened) / fastest.seconds * 1.5);
   for (const double loss : {bench.options.loss, 0.0}) {
     unsigned trials = 0;
-    const double rate = find_highest_rate(most, search_resolution,
-                                          [&](double tried) { return ++trials, establishes(bench, at, tried, loss); });
+    Establishing failed;
+    const double rate = find_highest_rate(most, search_resolution, [&](double tried) {
+      ++trials;
+      const auto result = establish(bench, at, tried);
+      if (!result.passes(loss)) failed = result;
+      return result.passes(loss);
+    });
     report("new-rate", at,
            {{"loss", loss},
             {"mappings_per_s", rate},
             {"trials", trials},
             {"searched_up_to", most},
-            {"resolution", search_resolution * most}},
+            {"resolution", search_resolution * most},
+            {"last_failed",
+             {{"opened", failed.opened},
+              {"validated", failed.validated},
+              {"seconds", failed.seconds},
+              {"due_s", failed.due_s}}}},
            millions(rate) + " M mappings a second, each validated but " + std::to_string(loss * 100) + " %");
     if (rate == 0) break;
     most = rate;  // without loss it is no faster
