@@ -3,7 +3,6 @@
 import contextlib
 import json
 import pathlib
-import re
 import shlex
 import shutil
 import subprocess
@@ -34,7 +33,7 @@ class Program:
 
     def __init__(self, name, dut, settings, phase, folder):
         self.name, self.dut, self.settings, self.phase, self.folder = name, dut, settings, phase, folder
-        self.process, self.command, self.bytes_at_start = None, [], 0
+        self.process, self.command = None, []
 
     def __enter__(self):
         for number in range(2):
@@ -51,7 +50,6 @@ class Program:
         except BaseException:
             self.__exit__()
             raise
-        self.bytes_at_start = self.bytes_used()
         return self
 
     def __exit__(self, *_):
@@ -66,11 +64,6 @@ class Program:
 
     def ready(self):
         return all(pathlib.Path(self.folder, f"link{number}.sock").exists() for number in range(2))
-
-    def bytes_used(self):
-        """What the process has touched of its memory, huge pages included."""
-        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        return sum(int(kilobytes) for kilobytes in re.findall(r"^(?:VmRSS|HugetlbPages):\s+(\d+)", status, re.MULTILINE)) * 1024
 
     def tail(self):
         return (self.folder / f"{self.name}.log").read_text(errors="replace")[-2000:]

@@ -70,8 +70,6 @@ def values_of(line):
         yield f"established lost with {line['fresh_share']:.1%} new", lost_of(line), "frames"
         fresh = line.get("fresh", {"sent": 0, "received": 0})
         yield f"new lost with {line['fresh_share']:.1%} new", fresh["sent"] - fresh["received"], "frames"
-    if name == "memory":
-        yield name, line["bytes_a_mapping"], "bytes a mapping"
 
 
 def percentile(values, percent):
