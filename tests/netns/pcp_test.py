@@ -4,6 +4,7 @@
 import os
 import shutil
 import signal
+import struct
 
 from scapy.all import ICMP, IP, UDP, IPv6, Raw
 
@@ -227,6 +228,31 @@ class Pcp(crafted.LabTest):
         self.internet.send(IP(src=REMOTE, dst=labs.AFTR_INTERNET) / ICMP(id=6, seq=6))
         while ICMP not in (got := self.assertCame(self.internet, "towards the Internet")) or got[ICMP].type != 0:
             self.assertNotIn(UDP, got)
+
+
+class NatPmp(crafted.LabTest):
+    """In a lab of its own, for the announcements go on for minutes. Octet by octet as RFC 6886 §3.2 and §3.3 draw them."""
+    lab_options = {"extra_config": "[pcp]\nnat-pmp = on\n"}
+
+    # Also shows PCD-010.
+    def test_NPM_013_a_cleared_client_is_told(self):
+        request = struct.pack("!BBHHHI", 0, 1, 0, 9090, 0, 600)
+        self.access.send(encapsulated(IP(src=HOME, dst="192.0.0.1") / UDP(sport=CLIENT_PORT, dport=pcp.PORT) / Raw(request), B3))
+        made = bytes(self.assertCame(self.access, "towards the B4s")[UDP].payload)
+        version, opcode, result, _, inside, outside, _ = struct.unpack("!BBHIHHI", made)
+        self.assertEqual((version, opcode, result, inside), (0, 129, 0, 9090))
+        self.lab.ctl(f"clear subscriber {B3}")
+        for _ in range(2):
+            told = self.assertCame(self.access, "towards the B4s")
+            self.assertEqual((told.dst, told[IP].dst, told[UDP].dport), (B3, HOME, 5350))
+            version, opcode, result, epoch, address = struct.unpack("!BBHI4s", bytes(told[UDP].payload))
+            self.assertEqual((version, opcode, result, address), (0, 128, 3, bytes(4)))
+            self.assertLess(epoch, 10)
+        log = (self.lab.directory / "portoland.log").read_text(errors="replace")
+        records = [line for line in log.splitlines() if f"inside={HOME}:9090" in line]
+        for what, line in zip(("mapping-made", "mapping-ended"), records, strict=True):
+            for field in (what, f":{outside} protocol=udp origin=nat-pmp"):
+                self.assertIn(field, line)
 
 
 if __name__ == "__main__":
