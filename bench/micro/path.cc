@@ -190,11 +190,6 @@ void Path::forward(bool fast) {
   if (forward_plain() != burst) fail("the fast path left a packet");
 }
 
-void Path::forward_fresh() {
-  if (forward_plain() != 0) fail("the fast path sent a packet that has no mapping");
-  forward_by_stages();
-}
-
 void Path::forward_by_stages() {
   for (size_t i = 0; i < burst; ++i) {
     pipeline::Packet& packet = burst_->packets[i];

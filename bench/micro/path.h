@@ -26,8 +26,6 @@ class Path : public pipeline::Buffers {
   void receive();
   // The pipeline's: all of them sent, or the program ends.
   void forward(bool fast);
-  // The same of fresh flows: the fast path knows none of them and leaves them to the stages.
-  void forward_fresh();
   static constexpr size_t burst = pipeline::burst_max;
   // From now on it is this second: the first packet of each mapping stamps its record again.
   void set_now(uint32_t now_s) { now_s_ = now_s; }

@@ -31,7 +31,7 @@ void fresh(benchmark::State& state, Way way, bool tcp) {
     state.PauseTiming();
     path.emplace(way, flows, tcp, 18, Path::Flows::fresh);
     state.ResumeTiming();
-    for (uint32_t sent = 0; sent < flows; sent += Path::burst) path->receive(), path->forward_fresh();
+    for (uint32_t sent = 0; sent < flows; sent += Path::burst) path->receive(), path->forward(true);
   }
   state.SetItemsProcessed(state.iterations() * flows);
 }

@@ -124,8 +124,8 @@ size_t WorkerThread::receive(Side side, uint32_t now_s) {
 
 // The fast path takes what it can, the pipeline the rest; they leave in the order they came.
 void WorkerThread::forward(std::span<pipeline::Frame> frames, bool handed_over, uint32_t now_s) {
-  burst_.sent_fast = worker_.forward_plain(frames, handed_over, now_s);
-  if (burst_.sent_fast < frames.size()) {
+  burst_.begun = true;
+  if (worker_.forward_plain(frames, handed_over, now_s) < frames.size()) {
     for (const auto& frame : frames) {
       if (frame.sent) continue;
       pipeline::Context context;
@@ -207,7 +207,8 @@ void WorkerThread::carry_out(size_t from) {
   for (size_t i = from; i < burst_.count; ++i) carry_out(burst_.packets[i]);
   for (size_t i = 0; i < burst_.fragment_count; ++i) carry_out(burst_.fragments[i]);
   pass_on();
-  burst_.count = burst_.sent_fast = burst_.fragment_count = 0;
+  burst_.count = burst_.fragment_count = 0;
+  burst_.begun = false;
 }
 
 void WorkerThread::carry_out(Packet& packet) {

@@ -28,6 +28,7 @@ class BucketIndex {
       : buckets_(std::bit_ceil(size_t{entries_max} / (entries_per_bucket / 2) + 1)),
         mask_(static_cast<uint32_t>(buckets_.size() - 1)) {}
 
+  void populate() const { buckets_.populate(); }
   void prefetch(uint32_t hash) const { __builtin_prefetch(&buckets_[hash & mask_]); }
 
   // The entry whose tag fits and which `is_it(index)` confirms; none if there is not one.

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "dataplane/nat/counter.h"
+#include "dataplane/nat/divisor.h"
 #include "dataplane/nat/hash.h"
 #include "dataplane/nat/pool.h"
 #include "dataplane/nat/zero_pages.h"
@@ -75,10 +76,10 @@ class PortBlocks {
   [[nodiscard]] uint32_t end() const { return static_cast<uint32_t>(addresses_.size()) * layout_.blocks(); }
   [[nodiscard]] uint32_t total() const { return static_cast<uint32_t>(total_.read()); }  // that are ours
   [[nodiscard]] uint32_t free() const { return static_cast<uint32_t>(free_.read()); }
-  [[nodiscard]] uint32_t local_address_of(uint32_t block) const { return block / layout_.blocks(); }
-  [[nodiscard]] PortRange ports_of(uint32_t block) const { return layout_.ports_of(block % layout_.blocks()); }
+  [[nodiscard]] uint32_t local_address_of(uint32_t block) const { return per_address_.quotient(block); }
+  [[nodiscard]] PortRange ports_of(uint32_t block) const { return layout_.ports_of(per_address_.remainder(block)); }
   // One of the ranges that belong to a subscriber each: not in what is counted, chosen or free.
-  [[nodiscard]] bool is_fixed(uint32_t block) const { return layout_.is_fixed(block % layout_.blocks()); }
+  [[nodiscard]] bool is_fixed(uint32_t block) const { return layout_.is_fixed(per_address_.remainder(block)); }
   // The block a port lies in; no_block if none.
   [[nodiscard]] uint32_t block_of(uint32_t local_address, net::Port port) const;
   [[nodiscard]] uint32_t owner(uint32_t block) const { return blocks_[block].owner; }
@@ -157,13 +158,14 @@ class PortBlocks {
     return bits_.data() + (size_t{local_address} * protocol_rows + row) * words_per_row;
   }
   [[nodiscard]] uint16_t reserved_of(uint32_t block, uint32_t row) const {
-    return reserved_in_[block % layout_.blocks()][row];
+    return reserved_in_[per_address_.remainder(block)][row];
   }
   void mark(uint32_t block, uint32_t row, net::Port port);
   void list(uint32_t local_address);
   void count_free(uint32_t block, bool is_free);
 
   PortLayout layout_;
+  Divisor per_address_;  // blocks
   std::vector<Address> addresses_;
   ZeroPages<Block> blocks_;
   ZeroPages<uint64_t> bits_;                                      // [address][row][port], 1 = taken

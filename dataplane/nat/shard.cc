@@ -52,6 +52,9 @@ Shard::Shard(ShardSettings settings, Slab slab, SessionSlab sessions, uint32_t n
       wheel_(slab_, now_s),
       prefix_masks_{mask_words(prefix_length(false)), mask_words(prefix_length(true))},
       random_(settings_.seed) {
+  outbound_.populate();
+  // Where it is larger, most of it is for ports that mappings_max leaves free.
+  if (inbound_.bytes() <= size_t{slab_.capacity()} * sizeof(Mapping)) inbound_.populate();
   adopt_addresses(policy().pool);
   claim_blocks(policy(), true);
   restore(now_s);
@@ -184,13 +187,11 @@ void Shard::enter_indexes(MappingIndex index, const Mapping& mapping, uint32_t l
                                                    net::sum_of(mapping.outside_address)));
   record.endpoint_delta = net::fold(
       record.address_delta + net::difference(net::sum_of(mapping.inside_port), net::sum_of(mapping.outside_port)));
-  Subscriber subscriber = subscribers_[record.subscriber];
-  ++subscriber.mappings;
-  if (record.has(Mapping::in_use)) {
-    ++subscriber.live;
-    if (record.first_remote != none && !record.has(Mapping::many_remotes)) ++subscriber.sessions;
-  }
-  subscribers_.write(record.subscriber, subscriber);
+  const bool live = record.has(Mapping::in_use);
+  subscribers_.add(record.subscriber, &Subscriber::mappings);
+  if (live) subscribers_.add(record.subscriber, &Subscriber::live);
+  if (live && record.first_remote != none && !record.has(Mapping::many_remotes))
+    subscribers_.add(record.subscriber, &Subscriber::sessions);
   slab_.write(index, record);
   inbound_slot(local_address, *protocol_row(record.protocol), record.outside_port) = index;
   (record.has(Mapping::in_use) ? live_ : held_).add();

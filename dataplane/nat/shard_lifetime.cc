@@ -63,9 +63,7 @@ void Shard::release(const Mapping& mapping) {
   const uint32_t row = *protocol_row(mapping.protocol);
   inbound_slot(lease->local_address, row, lease->port) = null_mapping;
   blocks_.release_port(blocks_.block_of(lease->local_address, lease->port), row, lease->port);
-  Subscriber subscriber = subscribers_[mapping.subscriber];
-  --subscriber.mappings;
-  subscribers_.write(mapping.subscriber, subscriber);
+  subscribers_.add(mapping.subscriber, &Subscriber::mappings, -1);
   forget_if_idle(mapping.subscriber);
 }
 
@@ -85,9 +83,7 @@ void Shard::end(MappingIndex index, uint32_t now_s) {
   forget_list(index);
   Mapping mapping = slab_[index];
   const bool was_explicit = mapping.has(Mapping::explicit_life);
-  Subscriber subscriber = subscribers_[mapping.subscriber];
-  --subscriber.live;
-  subscribers_.write(mapping.subscriber, subscriber);
+  subscribers_.add(mapping.subscriber, &Subscriber::live, -1);
   outbound_.erase(hash_(key_of(mapping)), index);
   mapping.flags = static_cast<uint8_t>(Mapping::held | (mapping.flags & Mapping::plain));
   mapping.expiry_s = now_s + rest_s(mapping);

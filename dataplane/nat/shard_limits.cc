@@ -61,10 +61,9 @@ std::optional<Verdict> Shard::mapping_refusal(const Subscriber& subscriber, cons
 
 void Shard::count_opening(uint32_t index) {
   if (policy().limits.mappings_per_second == 0) return;
-  Subscriber subscriber = subscribers_[index];
-  subscriber.opened = subscriber.opened_s == now_s_ ? subscriber.opened + 1 : 1;
-  subscriber.opened_s = now_s_;
-  subscribers_.write(index, subscriber);
+  const Subscriber& subscriber = subscribers_[index];
+  subscribers_.set(index, &Subscriber::opened, subscriber.opened_s == now_s_ ? subscriber.opened + 1 : 1);
+  subscribers_.set(index, &Subscriber::opened_s, now_s_);
 }
 
 void Shard::tell_of_quota(uint32_t index, Verdict verdict, net::Protocol protocol) {

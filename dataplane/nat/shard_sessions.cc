@@ -299,10 +299,8 @@ void Shard::end_sessions(MappingIndex index) {
 }
 
 void Shard::count_sessions(uint32_t subscriber, int all, int inbound) {
-  Subscriber changed = subscribers_[subscriber];
-  changed.sessions += static_cast<uint32_t>(all);
-  changed.inbound_sessions += static_cast<uint32_t>(inbound);
-  subscribers_.write(subscriber, changed);
+  subscribers_.add(subscriber, &Subscriber::sessions, all);
+  subscribers_.add(subscriber, &Subscriber::inbound_sessions, inbound);
 }
 
 }  // namespace portolan::nat

@@ -35,13 +35,20 @@ class ZeroPages {
     if (items_ != nullptr) munmap(items_, bytes());
   }
 
+  // Makes all pages real now, as far as there is memory: else the packet that touches one first, and all behind it,
+  // wait while the kernel clears 2 MB.
+  void populate() const {
+    constexpr int populate_write = 23;  // MADV_POPULATE_WRITE, of Linux 5.14
+    if (items_ != nullptr) madvise(items_, bytes(), populate_write);
+  }
+
   T& operator[](size_t at) { return items_[at]; }
   const T& operator[](size_t at) const { return items_[at]; }
   T* data() const { return items_; }
   [[nodiscard]] size_t size() const { return count_; }
+  [[nodiscard]] size_t bytes() const { return count_ * sizeof(T); }
 
  private:
-  [[nodiscard]] size_t bytes() const { return count_ * sizeof(T); }
   T* items_ = nullptr;
   size_t count_ = 0;
 };

@@ -111,13 +111,13 @@ constexpr uint32_t ipv4_mask(unsigned length) { return length == 0 ? 0 : ~uint32
 
 constexpr Ipv4 masked(Ipv4 address, unsigned length) { return {uint32_t{address.bits} & ipv4_mask(length)}; }
 
+// By words, for every packet's subscriber is found with it.
 constexpr Ipv6 masked(const Ipv6& address, unsigned length) {
-  Ipv6 out = address;
-  for (unsigned i = 0; i < 16; ++i) {
-    const unsigned keep = length > 8 * i ? length - 8 * i : 0;
-    if (keep < 8) out.bytes[i] = static_cast<uint8_t>(out.bytes[i] & (0xff00U >> keep));
-  }
-  return out;
+  const auto mask = [](unsigned bits) { return swap_if_little(bits == 0 ? 0 : ~uint64_t{0} << (64 - bits)); };
+  auto words = std::bit_cast<std::array<uint64_t, 2>>(address.bytes);
+  words[0] &= mask(length < 64 ? length : 64);
+  words[1] &= mask(length < 64 ? 0 : length - 64);
+  return std::bit_cast<Ipv6>(words);
 }
 
 constexpr bool contains(const Ipv4Prefix& prefix, Ipv4 address) {

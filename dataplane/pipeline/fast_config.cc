@@ -74,15 +74,25 @@ FastConfig::FastConfig(const Snapshot& snapshot)
     inbound_tos_mask = 3;
     inbound_tos = static_cast<uint8_t>(*snapshot.internet.remark_dscp << 2);
   }
+  list_softwires(snapshot);
+  classify_octets(snapshot);
+}
+
+void FastConfig::list_softwires(const Snapshot& snapshot) {
+  static constexpr net::Ipv6Prefix hosts[] = {{{{0x20}}, 3}, {{{0xfc}}, 7}};  // RFC 4291 §2.5.4, RFC 4193
   const auto& addresses = snapshot.softwire.aftr_addresses;
   const auto& allowed = snapshot.softwire.allowed_prefixes;
-  if (addresses.size() <= softwires_max && allowed.size() <= prefixes_max) {
-    for (const auto& address : addresses) softwires[softwire_count++] = ours[ours_count++] = words_of(address);
-    ours[ours_count++] = words_of(snapshot.access.address.address);
-    for (const auto& prefix : allowed)
-      prefixes[prefix_count++] = {words_of(net::masked(prefix.address, prefix.length)), mask_words(prefix.length)};
-  }
-  classify_octets(snapshot);
+  if (addresses.size() > softwires_max || allowed.size() * std::size(hosts) > prefixes_max) return;
+  for (const auto& address : addresses) softwires[softwire_count++] = ours[ours_count++] = words_of(address);
+  ours[ours_count++] = words_of(snapshot.access.address.address);
+  for (const auto& prefix : allowed)
+    for (const auto& of_hosts : hosts) {
+      const auto& [narrower, wider] =
+          prefix.length > of_hosts.length ? std::pair(prefix, of_hosts) : std::pair(of_hosts, prefix);
+      if (net::contains(wider, narrower.address))
+        prefixes[prefix_count++] = {words_of(net::masked(narrower.address, narrower.length)),
+                                    mask_words(narrower.length)};
+    }
 }
 
 void FastConfig::open_doors(const Snapshot& snapshot) {
@@ -148,8 +158,6 @@ void FastConfig::classify_octets(const Snapshot& snapshot) {
     uint8_t& octet = octets[row.inside.bits >> 24];
     octet = static_cast<uint8_t>((octet & ~inner_source) | look_at_source);
   }
-  mark(0x20, 0x3f, b4_source);  // 2000::/3
-  mark(0xfc, 0xfd, b4_source);  // fc00::/7
 }
 
 void FastConfig::open_ways(const Snapshot& snapshot, const Gateways& gateways) {

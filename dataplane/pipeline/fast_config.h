@@ -17,7 +17,8 @@ inline Ipv6Words words_of(const net::Ipv6& address) { return std::bit_cast<Ipv6W
 inline bool same(const Ipv6Words& a, const Ipv6Words& b) { return ((a[0] ^ b[0]) | (a[1] ^ b[1])) == 0; }
 
 struct FastConfig {
-  static constexpr size_t softwires_max = 8, prefixes_max = 8;  // of more, none has B4s that take the fast path
+  // Of more, none has B4s that take the fast path. A configured prefix may be two.
+  static constexpr size_t softwires_max = 8, prefixes_max = 16;
 
   static constexpr uint64_t no_mac = ~uint64_t{0};
   struct Door {  // a side of a device
@@ -27,7 +28,7 @@ struct FastConfig {
   };
   using Doors = std::array<Door, 2>;
   struct Prefix {
-    Ipv6Words address{}, mask{};
+    Ipv6Words address{~uint64_t{0}, ~uint64_t{0}}, mask{};  // at first: nobody's
   };
   static constexpr size_t tunnel_bytes_usual = sizeof(net::EthernetHeader) + sizeof(net::Ipv6Header);
   struct Way {                         // what goes before a packet that leaves through a side
@@ -41,7 +42,6 @@ struct FastConfig {
     look_at_source = 2,  // some may
     never_remote = 4,    // no such address is a remote's (RFC 1812 §5.3.7, RFC 6890)
     look_at_remote = 8,  // some are not
-    b4_source = 16,      // of an IPv6 address: a host's
   };
 
   FastConfig() = default;
@@ -52,8 +52,8 @@ struct FastConfig {
   std::array<uint8_t, 256> octets{};                         // of Octet
   std::array<Doors, side_count> ipv6_doors{}, ipv4_doors{};  // of a side's device, by Side
   std::array<Ipv6Words, softwires_max> softwires{};
-  std::array<Prefix, prefixes_max> prefixes{};
-  std::array<Ipv6Words, softwires_max + 1> ours{};  // addresses that no B4 has
+  std::array<Prefix, prefixes_max> prefixes{};      // that B4s have, cut to addresses of hosts
+  std::array<Ipv6Words, softwires_max + 1> ours{};  // addresses that no B4 has; at least two are set
   uint32_t softwire_count = 0, prefix_count = 0, ours_count = 0;
   Ipv6Words softwire_mask{}, plain_mask{};  // of a subscriber
   uint32_t overhead_bytes = 0;              // of a tunnel
@@ -73,7 +73,7 @@ struct FastConfig {
     uint32_t first = 0, count = 0;  // a pool of one span: its addresses, numbered from 0; else none
   } pool;
   uint32_t internet_address = 0, inside_address = 0;
-  Block inside{};                                // the first of the prefixes of subscribers without a softwire
+  Block inside{};                                    // the first of the prefixes of subscribers without a softwire
   uint8_t outer_class_mask = 0xff, outer_class = 0;  // as inbound_tos below, of the IPv6 header
   uint8_t inbound_tos_mask = 0xff, inbound_tos = 0;  // what stays of the type of service, and what comes in
   uint32_t internet_mtu_bytes = 0, softwire_fits_bytes = 0, inside_mtu_bytes = 0;
@@ -84,6 +84,7 @@ struct FastConfig {
 
  private:
   void open_doors(const Snapshot& snapshot);
+  void list_softwires(const Snapshot& snapshot);
   void classify_octets(const Snapshot& snapshot);
   void list_ours(const Snapshot& snapshot);
   std::array<uint64_t, side_count> gateway_words_{};  // those the ways have

@@ -124,6 +124,8 @@ class FastPath::Pass {
   [[gnu::always_inline]] void look_up_outbound() {
     Work& work = outbound_[outbound_looked_up_++];
     shard_.prefetch_record(work.mapping = shard_.candidate(work.hash));
+    if (work.mapping == nat::null_mapping) [[unlikely]]
+      path_.openings_.expect(std::bit_cast<nat::OutboundKey>(key_of(work, mask_of(work))));
   }
   [[gnu::always_inline]] void look_up_inbound() {
     Work& work = inbound_[inbound_looked_up_++];
@@ -138,7 +140,10 @@ class FastPath::Pass {
     const int fits = shape.fits;
     for (uint32_t i = 0; i < frames_.size(); ++i) {
       const Frame& frame = frames_[i];
-      if (frame.bytes < shortest_frame) continue;
+      if (frame.bytes < shortest_frame) {
+        leave(i);
+        continue;
+      }
       const __m128i differs = _mm_and_si128(_mm_xor_si128(load<__m128i>(frame.data), octets), mask);
       if (_mm_movemask_epi8(_mm_cmpeq_epi8(differs, _mm_setzero_si128())) == fits && frame.vlan == 0) [[likely]]
         take<side>(frame, i, sizeof(net::EthernetHeader));
@@ -154,16 +159,13 @@ class FastPath::Pass {
     Work& work = side == Side::internet ? inbound_[inbound_count_] : outbound_[outbound_count_];
     work.frame = number;
     work.side = side;
-    if constexpr (side == Side::access)
-      outbound_count_ += take_softwire(at, bytes, work) ? 1U : 0U;
-    else if constexpr (side == Side::internet)
-      inbound_count_ += take_internet(at, bytes, work) ? 1U : 0U;
-    else
-      outbound_count_ += take_inside(at, bytes, work) ? 1U : 0U;
     if constexpr (side == Side::internet) {
+      inbound_count_ += take_internet(at, bytes, work) ? 1U : 0U;
       if (inbound_count_ > inbound_looked_up_ + lag) look_up_inbound();
     } else {
-      if (outbound_count_ > outbound_looked_up_ + lag) look_up_outbound();
+      const bool taken = side == Side::access ? take_softwire(at, bytes, work) : take_inside(at, bytes, work);
+      if (!taken) return leave(number);
+      if (++outbound_count_ > outbound_looked_up_ + lag) look_up_outbound();
     }
   }
 
@@ -236,13 +238,11 @@ class FastPath::Pass {
 
   // As b4_allowed() of parse.cc, but for addresses out of the ordinary.
   [[nodiscard]] bool allowed(const Ipv6Words& b4) const {
-    if ((fast_.octets[static_cast<uint8_t>(b4[0])] & FastConfig::b4_source) == 0) return false;
     const auto& [address, mask] = fast_.prefixes[0];
     const bool of_first = (((b4[0] & mask[0]) ^ address[0]) | ((b4[1] & mask[1]) ^ address[1])) == 0;
     if (!of_first && !allowed_by_another(b4)) return false;
-    for (uint32_t i = 0; i < fast_.ours_count; ++i)
-      if (b4[1] == fast_.ours[i][1] && b4[0] == fast_.ours[i][0]) return false;
-    return true;
+    const bool like_ours = b4[0] == fast_.ours[0][0] || b4[0] == fast_.ours[1][0] || fast_.ours_count > 2;
+    return !like_ours || !is_ours(b4);
   }
 
   [[nodiscard]] bool may_be_behind_b4(const uint8_t* address) const {
@@ -269,6 +269,7 @@ class FastPath::Pass {
   [[gnu::noinline, gnu::flatten]] void send_outbound() {
     const FastConfig::Way& way = fast_.to_internet;
     const uint32_t link_bytes = way.link_bytes;
+    path_.openings_.start();
     for (size_t i = 0; i < outbound_count_; ++i) {
       Work& work = outbound_[i];
       const nat::Mapping* mapping = &shard_[work.mapping];
@@ -277,7 +278,10 @@ class FastPath::Pass {
           found && (work.packet.tcp_flags & tcp_turns) == 0 && mapping->softwire == work.softwire &&
           mapping->is_steady_outbound(is_first_remote(*mapping, remote_of(work.ip, true)), fast_.knows_remotes);
       if (!usual) {
-        if (!admit_outbound(work, found)) continue;
+        if (!admit_outbound(work, found)) {
+          leave(work.frame);
+          continue;
+        }
         mapping = &shard_[work.mapping];
       } else if (mapping->last_seen_s != now_s_) {
         shard_.stamp(work.mapping, now_s_);
@@ -368,9 +372,15 @@ class FastPath::Pass {
 
   // What is rare.
 
+  // To the stages, which open mappings after this pass: to keep the order, none is opened here for a later frame.
+  void leave(uint32_t frame) { left_from_ = std::min(left_from_, frame); }
+
   [[gnu::noinline]] void sort_any() {
     for (uint32_t i = 0; i < frames_.size(); ++i)
-      if (frames_[i].bytes >= shortest_frame) sort_by_door(frames_[i], i);
+      if (frames_[i].bytes >= shortest_frame)
+        sort_by_door(frames_[i], i);
+      else
+        leave(i);
   }
 
   // On a device that several sides share, or tagged, or handed over.
@@ -385,10 +395,11 @@ class FastPath::Pass {
       link_bytes += sizeof tag;
     }
     const bool ipv6 = type == raw(net::EtherType::ipv6);
-    if ((!ipv6 && type != raw(net::EtherType::ipv4)) || (ipv6 && frame.data[link_bytes] >> 4 != 6)) return;
+    if ((!ipv6 && type != raw(net::EtherType::ipv4)) || (ipv6 && frame.data[link_bytes] >> 4 != 6))
+      return leave(number);
     const auto& doors = (ipv6 ? fast_.ipv6_doors : fast_.ipv4_doors)[static_cast<size_t>(frame.side)];
     const auto& door = doors[0].vlan == vlan ? doors[0] : doors[1];
-    if (door.vlan != vlan || (load<uint64_t>(frame.data) & mac_mask) != door.mac) return;
+    if (door.vlan != vlan || (load<uint64_t>(frame.data) & mac_mask) != door.mac) return leave(number);
     if (door.side == Side::access) return take<Side::access>(frame, number, link_bytes);
     if (door.side == Side::internet) return take<Side::internet>(frame, number, link_bytes);
     take<Side::inside>(frame, number, link_bytes);
@@ -405,6 +416,11 @@ class FastPath::Pass {
       if ((((b4[0] & mask[0]) ^ address[0]) | ((b4[1] & mask[1]) ^ address[1])) == 0) return true;
     }
     return false;
+  }
+
+  [[gnu::noinline]] bool is_ours(const Ipv6Words& b4) const {
+    const auto ours = std::span(fast_.ours).first(fast_.ours_count);
+    return std::ranges::any_of(ours, [&](const Ipv6Words& each) { return same(each, b4); });
   }
 
   // The type of service to leave with where the two differ; false for what must be dropped (RFC 6040 §4.2).
@@ -467,20 +483,36 @@ class FastPath::Pass {
   // What moves a connection, or may be refused, or comes from another B4. Not `found`: the second loop's guess was
   // another's mapping, or one of another B4 before.
   [[gnu::noinline]] bool admit_outbound(Work& work, bool found) {
-    if (!found) {
-      const auto key = key_of(work, work.side == Side::access ? fast_.softwire_mask : fast_.plain_mask);
-      work.mapping = shard_.find(std::bit_cast<nat::OutboundKey>(key), work.hash);
-    }
-    if (work.mapping == nat::null_mapping) return false;
     const auto b4 = std::bit_cast<net::Ipv6>(work.b4);
     const net::Endpoint remote = endpoint_of(remote_of(work.ip, true));
     const uint8_t flags = work.packet.tcp_flags;
+    if (!found && !find_or_open(work, b4, remote)) return false;
     if (shard_.admit_outbound(work.mapping, b4, work.softwire, remote, flags, now_s_)) return false;
     if ((flags & net::tcp_syn) == 0) return true;
     clamp_mss(net::header_at<net::TcpHeader>(work.ip + ipv4_bytes),
               work.side == Side::inside ? config_.inside.tcp_mss_max : config_.softwire.tcp_mss_max);
     path_.held_syns_.forget(shard_[work.mapping].outside(), remote);
     return true;
+  }
+
+  // As Worker::open_mappings().
+  bool find_or_open(Work& work, const net::Ipv6& b4, net::Endpoint remote) {
+    Openings& openings = path_.openings_;
+    if (work.mapping == nat::null_mapping) openings.go_on();
+    const auto key = std::bit_cast<nat::OutboundKey>(key_of(work, mask_of(work)));
+    work.mapping = shard_.find(key, work.hash);
+    if (work.mapping != nat::null_mapping) return true;
+    if (work.frame > left_from_ || openings.spent() || (work.packet.tcp && !opens_mapping(work.packet.tcp_flags)))
+      return false;
+    const auto made = shard_.open_mapping(key, work.hash, b4, work.softwire, remote, now_s_);
+    if (!made) return false;
+    work.mapping = *made;
+    openings.spend();
+    return true;
+  }
+
+  [[nodiscard]] const Ipv6Words& mask_of(const Work& work) const {
+    return work.side == Side::access ? fast_.softwire_mask : fast_.plain_mask;
   }
 
   [[gnu::noinline]] bool admit_inbound(const Work& work, bool plain) {
@@ -499,6 +531,7 @@ class FastPath::Pass {
   const std::span<Frame> frames_;
   const bool handed_over_;
   const uint32_t now_s_;
+  uint32_t left_from_ = ~uint32_t{0};  // the first frame that is left
   size_t outbound_count_ = 0, inbound_count_ = 0, outbound_looked_up_ = 0, inbound_looked_up_ = 0, sent_ = 0;
   static constexpr uint64_t one_packet = uint64_t{1} << 32;
   std::array<uint64_t, side_count> received_{};  // by Side: packets in the high half, octets in the low one
@@ -506,14 +539,15 @@ class FastPath::Pass {
 };
 
 FastPath::FastPath(unsigned index, nat::Shard& shard, const Gateways& gateways, WorkerCounters& counters,
-                   Identifications& identifications, const PathMtus& path_mtus, HeldSyns& held_syns)
+                   Identifications& identifications, const PathMtus& path_mtus, HeldSyns& held_syns, Openings& openings)
     : index_(index),
       shard_(shard),
       gateways_(gateways),
       counters_(counters),
       identifications_(identifications),
       path_mtus_(path_mtus),
-      held_syns_(held_syns) {}
+      held_syns_(held_syns),
+      openings_(openings) {}
 
 void FastPath::use(const Snapshot& snapshot) {
   config_ = &snapshot;

@@ -1,7 +1,7 @@
 // The short way for packets that need nothing but translation: whole TCP and UDP packets without options, whose mapping
-// exists, on a way that takes them as they are. It decides such a packet exactly as the stages of worker.cc do and
-// leaves every other one untouched to them; tests/packets/fast_path_test.cc holds the two against each other. Three
-// loops over a burst, each starting the loads that the next one uses. Owner: one worker.
+// exists or may be opened, on a way that takes them as they are. It decides such a packet exactly as the stages of
+// worker.cc do and leaves every other one untouched to them; tests/packets/fast_path_test.cc holds the two against each
+// other. Two loops over a burst, the first starting the loads that the second uses. Owner: one worker.
 #pragma once
 
 #include <array>
@@ -13,6 +13,7 @@
 #include "dataplane/pipeline/fast_config.h"
 #include "dataplane/pipeline/held_syns.h"
 #include "dataplane/pipeline/identification.h"
+#include "dataplane/pipeline/openings.h"
 #include "dataplane/pipeline/path_mtu.h"
 #include "dataplane/pipeline/snapshot.h"
 
@@ -31,7 +32,7 @@ struct Frame {
 class FastPath {
  public:
   FastPath(unsigned index, nat::Shard& shard, const Gateways& gateways, WorkerCounters& counters,
-           Identifications& identifications, const PathMtus& path_mtus, HeldSyns& held_syns);
+           Identifications& identifications, const PathMtus& path_mtus, HeldSyns& held_syns, Openings& openings);
 
   // The configuration from the next burst on, kept alive as Worker::use() says.
   void use(const Snapshot& snapshot);
@@ -50,6 +51,7 @@ class FastPath {
   Identifications& identifications_;
   const PathMtus& path_mtus_;
   HeldSyns& held_syns_;
+  Openings& openings_;
   const Snapshot* config_ = nullptr;
   FastConfig fast_;
 };

@@ -147,7 +147,7 @@ struct Packet {
 struct Burst {
   std::array<Packet, burst_max + released_max> packets;  // at most burst_max come in
   size_t count = 0;
-  size_t sent_fast = 0;  // packets beside them that came in the same burst and took the fast path
+  bool begun = false;                           // what Worker::forward_plain() left of it
   std::array<Packet, fragments_max> fragments;  // made by the pipeline from `buffers`; all have fate send or drop
   size_t fragment_count = 0;
 };

@@ -80,10 +80,11 @@ struct Snapshot {
   bool pool_answers_echo = false;         // from outside (RFC 1812 §4.3.3.6)
   uint32_t icmp_errors_per_second = 100;  // to each side, and as many at once (RFC 4443 §2.4(f))
   // A flood of new flows must not starve established ones: where full bursts follow each other, which says that more
-  // wait than the worker can do, each opens at most this many mappings. Where nothing waits there is no reason to refuse.
+  // wait than the worker can do, each opens at most this many mappings. Where nothing waits there is no reason to
+  // refuse.
   unsigned opened_per_burst_max = 32;
   size_t budgeted_burst = burst_max;  // packets in a burst from which on it counts as full
-  unsigned full_bursts_free = 8;      // so many full ones after each other open what they want
+  unsigned full_bursts_free = 16;     // so many full ones after each other, a ring of 1024, open what they want
   friend bool operator==(const Snapshot&, const Snapshot&) = default;
 
   struct Link {

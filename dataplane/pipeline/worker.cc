@@ -49,12 +49,6 @@ uint8_t tcp_flags_of(const Packet& packet) {
   return is_tcp_segment(packet) ? net::header_at<net::TcpHeader>(packet.transport).flags : uint8_t{0};
 }
 
-bool opens_mapping(const Packet& packet) {
-  if (!is_tcp_segment(packet)) return true;
-  constexpr uint8_t relevant = net::tcp_syn | net::tcp_rst | net::tcp_fin;
-  return (net::header_at<net::TcpHeader>(packet.transport).flags & relevant) == net::tcp_syn;
-}
-
 // The TCP header of a packet whose transport nobody has looked at; none if it is not there whole.
 net::TcpHeader* whole_tcp(const Packet& packet) {
   const size_t bytes = packet.ip->total_length - packet.ip->header_bytes();
@@ -117,10 +111,19 @@ Worker::Worker(unsigned index, nat::Shard& shard, const Gateways& gateways, Buff
       buffers_(buffers),
       identifications_(index, shard.settings().workers, shard.settings().seed),
       fragments_(held_max, buffers, counters_),
-      fast_path_(index, shard, gateways, counters_, identifications_, path_mtus_, held_syns_) {}
+      openings_(shard),
+      fast_path_(index, shard, gateways, counters_, identifications_, path_mtus_, held_syns_, openings_) {}
+
+size_t Worker::forward_plain(std::span<Frame> frames, bool handed_over, uint32_t now_s) {
+  if (frames.empty()) return 0;
+  openings_.begin(frames.size(), frames.front().side != Side::internet, *snapshot_);
+  return fast_path_.run(frames, handed_over, now_s);
+}
 
 void Worker::process(Burst& burst, uint32_t now_s) {
   burst.fragment_count = 0;
+  if (!burst.begun && burst.count > 0)
+    openings_.begin(burst.count, burst.packets[0].context.side != Side::internet, *snapshot_);
   if (parse(burst, now_s) || fragments_.busy()) [[unlikely]]
     resolve_fragments(burst, now_s);
   look_up(burst, true);
@@ -271,38 +274,15 @@ void Worker::look_up(Burst& burst, bool outbound) {
   each([&](Packet& p) { p.mapping = shard_.find(key_of(p), p.hash); });
 }
 
-// The loads of the mappings that the burst will open are started a few mappings ahead: a core keeps but some twenty
-// lines under way.
-void Worker::look_ahead(const Burst& burst) {
-  openings_count_ = openings_asked_ = 0;
-  const auto packets = std::span(burst.packets).first(burst.count);
-  if (std::ranges::count_if(packets, wants_mapping) < 2) return;  // the usual
-  for (const Packet& packet : packets)
-    if (wants_mapping(packet) && openings_count_ < openings_.size()) openings_[openings_count_++].key = key_of(packet);
-  for (unsigned call = 0; call < openings_apart * nat::Shard::Opening::steps; ++call) prefetch_opening();
-}
-
-// Each call one step of several, each of which is so many mappings before the one that is a step further.
-void Worker::prefetch_opening() {
-  if (openings_count_ == 0) return;
-  for (unsigned step = 0; step < nat::Shard::Opening::steps; ++step)
-    if (const size_t at = openings_asked_ - step * openings_apart; at < openings_count_)  // below 0: wraps round
-      shard_.prefetch(openings_[at], step);
-  ++openings_asked_;
-}
-
 void Worker::open_mappings(Burst& burst, uint32_t now_s) {
-  const bool full = burst.count + burst.sent_fast >= snapshot_->budgeted_burst;
-  const bool outbound = burst.count > 0 && burst.packets[0].outbound();
-  if (!full && outbound) full_bursts_ = 0;
-  const bool budgeted = full && full_bursts_ >= snapshot_->full_bursts_free;
-  if (full && outbound && !budgeted) ++full_bursts_;
-  look_ahead(burst);
-  unsigned opened = 0;
+  openings_.forget();
+  for (const Packet& packet : std::span(burst.packets).first(burst.count))
+    if (wants_mapping(packet)) openings_.expect(key_of(packet));
+  openings_.start();
   for (size_t i = 0; i < burst.count; ++i) {
     Packet& packet = burst.packets[i];
     if (!wants_mapping(packet)) continue;
-    prefetch_opening();
+    openings_.go_on();
     if (packet.quoted != nullptr) {
       packet.drop(Verdict::icmp_unsupported);
       continue;
@@ -315,11 +295,11 @@ void Worker::open_mappings(Burst& burst, uint32_t now_s) {
       packet.drop(Verdict::fragment_unmatched);
       continue;
     }
-    if (!opens_mapping(packet)) {
+    if (is_tcp_segment(packet) && !opens_mapping(tcp_flags_of(packet))) {
       packet.drop(Verdict::not_a_syn);
       continue;
     }
-    if (budgeted && opened == snapshot_->opened_per_burst_max) {
+    if (openings_.spent()) {
       packet.drop(Verdict::budget_spent);
       continue;
     }
@@ -327,7 +307,7 @@ void Worker::open_mappings(Burst& burst, uint32_t now_s) {
         shard_.open_mapping(key, packet.hash, packet.context.b4, packet.softwire, remote_of(packet, true), now_s);
     if (made) {
       packet.mapping = *made;
-      ++opened;
+      openings_.spend();
     } else {
       refuse(packet, made.error());
     }

@@ -11,6 +11,7 @@
 #include "dataplane/pipeline/fragments.h"
 #include "dataplane/pipeline/held_syns.h"
 #include "dataplane/pipeline/identification.h"
+#include "dataplane/pipeline/openings.h"
 #include "dataplane/pipeline/packet.h"
 #include "dataplane/pipeline/path_mtu.h"
 #include "dataplane/pipeline/snapshot.h"
@@ -31,9 +32,7 @@ class Worker {
   }
 
   // Sends those frames that need no more than translation (see FastPath::run); the others are for process().
-  size_t forward_plain(std::span<Frame> frames, bool handed_over, uint32_t now_s) {
-    return fast_path_.run(frames, handed_over, now_s);
-  }
+  size_t forward_plain(std::span<Frame> frames, bool handed_over, uint32_t now_s);
 
   // Decides the fate of every packet of the burst, which come from a device (context all zero but `side`, any of the
   // device's; counted here) or from another worker (context as it was handed over, which tells them apart). now_s:
@@ -64,8 +63,6 @@ class Worker {
   void receive(Burst& burst);
   void look_up(Burst& burst, bool outbound);
   void open_mappings(Burst& burst, uint32_t now_s);
-  void look_ahead(const Burst& burst);
-  void prefetch_opening();
   static bool wants_mapping(const Packet& packet);
   [[nodiscard]] std::optional<nat::Verdict> admit_outbound(const Packet& packet, uint32_t now_s);
   [[nodiscard]] std::optional<nat::Verdict> admit_inbound(const Packet& packet, uint32_t now_s);
@@ -84,15 +81,12 @@ class Worker {
   [[nodiscard]] nat::OutboundKey key_of(const Packet& packet) const;
 
   const Snapshot* snapshot_ = nullptr;
-  static constexpr size_t openings_apart = 2;
-  std::array<nat::Shard::Opening, burst_max> openings_;  // of the burst at hand, for prefetch_opening()
-  size_t openings_count_ = 0, openings_asked_ = 0;
-  unsigned full_bursts_ = 0;  // outbound, one after the other up to now
   WorkerCounters counters_;
   Identifications identifications_;
   PathMtus path_mtus_;
   HeldSyns held_syns_;
   Fragments fragments_;
+  Openings openings_;
   FastPath fast_path_;
 };
 

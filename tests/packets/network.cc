@@ -132,7 +132,7 @@ void Network::process(unsigned worker, std::vector<Packet> packets, uint32_t now
   const size_t sent = frames.empty() ? 0 : workers_[worker]->forward_plain(frames, packets.front().decided(), now_s);
   auto& burst = *burst_;
   burst.count = 0;
-  burst.sent_fast = sent;
+  burst.begun = !frames.empty();
   forwarded_ += sent;
   for (size_t i = 0; i < packets.size(); ++i)
     if (frames.empty() || !frames[i].sent) burst.packets[burst.count++] = packets[i];

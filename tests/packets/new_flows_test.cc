@@ -38,13 +38,13 @@ class Flood {
 
 TEST(NewFlows, full_bursts_open_all_at_first_and_their_share_when_they_do_not_end) {
   Flood flood;
-  for (int i = 0; i < 8; ++i) EXPECT_EQ(flood.burst(64), 64U) << i;
+  for (int i = 0; i < 16; ++i) EXPECT_EQ(flood.burst(64), 64U) << i;
   for (int i = 0; i < 3; ++i) EXPECT_EQ(flood.burst(64), 32U) << i;
 }
 
 TEST(NewFlows, a_burst_with_room_says_that_nothing_waits) {
   Flood flood;
-  for (int i = 0; i < 9; ++i) flood.burst(64);
+  for (int i = 0; i < 17; ++i) flood.burst(64);
   EXPECT_EQ(flood.burst(63), 63U);
   EXPECT_EQ(flood.burst(64), 64U);
 }

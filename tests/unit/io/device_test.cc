@@ -33,6 +33,7 @@ TEST(Device, defaults_fill_only_what_is_missing) {
   EXPECT_EQ(parse_device("net_af_xdp0,iface=a", 1500)->devargs, "net_af_xdp0,iface=a,start_queue=0,queue_count=1");
   EXPECT_EQ(parse_device("net_af_xdp0,iface=a,queue_count=4", 1500)->devargs,
             "net_af_xdp0,iface=a,queue_count=4,start_queue=0");
+  EXPECT_EQ(parse_device("net_memif0,id=1", 1500)->devargs, "net_memif0,id=1,bsize=9344");
   for (const uint16_t mtu_bytes : {uint16_t{1500}, uint16_t{9000}})  // the kernel puts fragments together
     EXPECT_EQ(parse_device("net_af_packet0,iface=a", mtu_bytes)->devargs,
               "net_af_packet0,iface=a,blocksz=299008,framesz=9344");
