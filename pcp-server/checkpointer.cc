@@ -33,7 +33,10 @@ void Checkpointer::run() {
       if (stopping_) break;
       due_ = false;
     }
-    if (database == nullptr) sqlite3_open_v2(path_.c_str(), &database, SQLITE_OPEN_READWRITE, nullptr);
+    if (database == nullptr && sqlite3_open_v2(path_.c_str(), &database, SQLITE_OPEN_READWRITE, nullptr) != SQLITE_OK) {
+      sqlite3_close_v2(std::exchange(database, nullptr));
+      continue;
+    }
     // PASSIVE waits for nobody, and nobody for it but another checkpoint.
     sqlite3_wal_checkpoint_v2(database, nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
   }
