@@ -79,7 +79,7 @@ Agent::Agent(const Config& config, const std::string& file, Mode mode)
              [this](const LinkEvent& event) {
                const Time now = BootClock::now();
                next_path_check_ = now;
-               if (event.link_up) detector_->ask_anew(now);
+               if (event.link_up) pcp_.network_changed(now), detector_->ask_anew(now);
                step();
              }),
       status_socket_(io_, config.ddns.status_socket, [this] { return status(); }),
@@ -89,9 +89,10 @@ Agent::Agent(const Config& config, const std::string& file, Mode mode)
         step();
       }) {
   socket_.on_unreachable([this] {
-    pcp_.unreachable(BootClock::now());
+    pcp_.port_unreachable(BootClock::now());
     step();
   });
+  pcp_.allow_natpmp(config.pcp.natpmp);
 }
 
 net::Result<void, std::string> Agent::make_method() {
@@ -334,7 +335,7 @@ void Agent::handle_pcp(Time now) {
     for (const PcpEvent& event : events) {
       log(event);
       if (event.code == pcp::Code::address_mismatch) next_path_check_ = now;
-      table_changed |= event.kind != PcpEvent::Kind::refused && event.kind != PcpEvent::Kind::server_restart;
+      table_changed |= event.kind < PcpEvent::Kind::refused;
       if (!stopping_) detector_->observe(event, now);
       if (interworking_) interworking_->observe(event);
     }
@@ -392,7 +393,7 @@ void Agent::handle_gateway(Time now) {
 }
 
 void Agent::handle_proxy(Time now) {
-  proxy_.move_to(own_address_);
+  proxy_.move_to(pcp_.speaks_natpmp() ? std::nullopt : own_address_);  // for NAT-PMP has no THIRD_PARTY
   proxy_.tick(now);
   for (const auto& datagram : proxy_.take_upstream())
     if (!socket_.send(datagram)) next_path_check_ = std::min(next_path_check_, now + seconds(1));
@@ -465,6 +466,7 @@ void Agent::arm(Time now) {
 void Agent::log(const PcpEvent& event) {
   using Kind = PcpEvent::Kind;
   if (event.kind == Kind::server_restart) return spdlog::warn("the PCP server restarted: renewing all mappings");
+  if (event.kind == Kind::protocol) return log_protocol();
   const auto at = watched_.find(event.id);
   const std::string what = at == watched_.end() ? "mapping of no service yet" : at->second.service.id;
   const std::string outside = net::to_text(event.grant.outside);
@@ -485,16 +487,27 @@ void Agent::log(const PcpEvent& event) {
       note = "deleted " + outside;
       break;
     case Kind::refused:
-      note = "PCP server refuses: " + std::string(pcp::to_text(event.code)) + ", next attempt in " +
-             std::to_string(event.wait_s) + " s";
+      note =
+          event.text.empty() ? "PCP server refuses: " + std::string(pcp::to_text(event.code)) : std::string(event.text);
+      note += ", next attempt in " + std::to_string(event.wait_s) + " s";
       break;
     case Kind::server_restart:
+    case Kind::protocol:
       break;
   }
   spdlog::log(event.kind == Kind::refused ? spdlog::level::warn : spdlog::level::info, "{}: {}", what, note);
   if (at == watched_.end()) return;
   at->second.note = note;
   at->second.refused = event.kind == Kind::refused;
+}
+
+void Agent::log_protocol() const {
+  const std::string server = address_text(pcp_.server().address);
+  if (!pcp_.speaks_natpmp()) return spdlog::info("{} speaks PCP again", server);
+  spdlog::warn("{} speaks NAT-PMP alone (RFC 6886): services of {} only, without nonces", server,
+               own_address_ ? address_text(*own_address_) : "this host");
+  if (config_.igd.on() || config_.proxy.on())
+    spdlog::warn("igd and proxy need a PCP server: until {} is one, what hosts ask for is refused", server);
 }
 
 void Agent::log(const UpdateEvent& event) {
@@ -551,6 +564,7 @@ std::string Agent::status() const {
                       {"ddns", {{"server", config_.ddns.server_text()}}},
                       {"services", ordered_json::array()},
                       {"names", ordered_json::array()}};
+  out["pcp"]["protocol"] = pcp_.speaks_natpmp() ? "nat-pmp" : "pcp";
   if (own_address_) out["pcp"]["from"] = address_text(*own_address_);
   for (const auto& [id, each] : watched_) {
     ordered_json service = {{"id", each.service.id},

@@ -68,6 +68,7 @@ class Agent {
   void handle_proxy(Time now);
   void handle_updates(Time now);
   void log(const PcpEvent& event);
+  void log_protocol() const;
   void log(const UpdateEvent& event);
   Watched* watched(std::string_view service);
   [[nodiscard]] std::string status() const;

@@ -226,6 +226,8 @@ constexpr std::array settings = {
             [](Text t, Config& c) { return store(duration_value(t, {}, 60 * second), c.pcp.debounce); }},
     Setting{"pcp", "release-on-exit", "on", "delete the mappings and withdraw the names on a clean exit", false, false,
             [](Text t, Config& c) { return store(switch_value(t), c.pcp.release_on_exit); }},
+    Setting{"pcp", "nat-pmp", "on", "speak NAT-PMP (RFC 6886) to a gateway that says it knows nothing else", false,
+            false, [](Text t, Config& c) { return store(switch_value(t), c.pcp.natpmp); }},
     Setting{"ddns", "protocol", "json", "json (portolan-ddnsd), dyndns2, rfc2136 or command", false, false,
             set_protocol},
     Setting{"ddns", "url", "", "json, dyndns2: the DDNS server", false, false, set_url},

@@ -35,6 +35,7 @@ struct Config {
     Duration check_interval = std::chrono::seconds(300);
     Duration debounce = std::chrono::seconds(2);
     bool release_on_exit = true;
+    bool natpmp = true;
   } pcp;
   struct Ddns {
     UpdateKind protocol = UpdateKind::json;

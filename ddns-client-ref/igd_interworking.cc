@@ -294,6 +294,7 @@ void IgdInterworking::observe(const PcpEvent& event) {
       return refused(event.id, event);
     case Kind::lost:            // it is asked for again by itself
     case Kind::server_restart:  // of no single mapping
+    case Kind::protocol:        // the same
       return;
   }
 }

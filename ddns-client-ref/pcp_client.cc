@@ -42,6 +42,7 @@ PcpClient::PcpClient(std::vector<PcpPeer> addresses, net::Ipv6 client_address, R
     : addresses_(std::move(addresses)), client_address_(client_address), random_(std::move(random)) {}
 
 void PcpClient::add(MappingId id, const MappingSpec& spec, Time now) {
+  natpmp_drop(id);
   Mapping& mapping = mappings_[id] = {};
   mapping.spec = spec;
   ask(mapping, now);
@@ -63,12 +64,19 @@ void PcpClient::release(MappingId id, Time now) {
     mappings_.erase(at);
     return;
   }
+  natpmp_drop(id);
+  mapping.assigned.reset();
   mapping.phase = Phase::releasing;
   mapping.overtaken = mapping.awaiting;
   mapping.due = now;
   mapping.retransmit = {};
   mapping.unanswered = 0;
   tick(now);
+}
+
+void PcpClient::forget(MappingId id) {
+  natpmp_drop(id);
+  mappings_.erase(id);
 }
 
 void PcpClient::move_to(const net::Ipv6& client_address, Time now) {
@@ -79,6 +87,7 @@ void PcpClient::move_to(const net::Ipv6& client_address, Time now) {
   if (client_address == client_address_) return;
   client_address_ = client_address;
   epoch_.forget();  // a server may count per client
+  natpmp_.reset();  // the way may lead to another gateway now
   for (auto at = mappings_.begin(); at != mappings_.end();) {
     if (at->second.phase == Phase::releasing) {
       at = mappings_.erase(at);
@@ -94,15 +103,22 @@ void PcpClient::ask(Mapping& mapping, Time at) {
   mapping.due = at;
   mapping.retransmit = {};
   mapping.unanswered = 0;
+  mapping.assigned.reset();
 }
 
 void PcpClient::unreachable(Time now) {
   if (addresses_.size() > 1) try_next_address(now);
 }
 
+void PcpClient::port_unreachable(Time now) {
+  if (!natpmp_) return unreachable(now);
+  if (natpmp_->asked) natpmp_give_up("the gateway's NAT-PMP port is closed", now);
+}
+
 // What waits for an answer begins anew at the next address, with the nonces it has: it is the same server (RFC 7488
 // §3).
 void PcpClient::try_next_address(Time now) {
+  natpmp_.reset();
   current_ = (current_ + 1) % addresses_.size();
   needs_path_ = true;
   if (std::exchange(asked_, false) && ++silent_ >= addresses_.size()) {
@@ -157,6 +173,7 @@ void PcpClient::send(Mapping& mapping, Time now) {
 Time PcpClient::next_renewal(const Mapping& mapping) {
   const Grant& grant = *mapping.grant;
   if (!mapping.spec.keep) return grant.expires;
+  if (natpmp_) return grant.since + (grant.expires - grant.since) / 2;  // RFC 6886 §3.3
   const Duration left_share = (grant.expires - grant.since) / (int64_t{1} << std::min(mapping.renewals + 1, 30U));
   Time at = grant.expires - left_share + scaled(left_share, random_() / 4);
   if (mapping.renewals > 0) at = std::max(at, *mapping.last_sent + renewal_gap_min);
@@ -169,16 +186,20 @@ Time PcpClient::earliest(const Mapping& mapping) const {
   return std::max({silent_before_, addresses_due_, new_one ? none_new_before_ : Time::min()});
 }
 
-bool PcpClient::run(MappingId id, Mapping& mapping, Time now) {
-  if (mapping.grant && mapping.grant->expires <= now) {
-    if (mapping.phase == Phase::releasing) {
-      report(PcpEvent::Kind::released, id, *mapping.grant);
-      return false;
-    }
-    if (!mapping.spec.keep) return false;
-    lose(id, mapping);
-    if (mapping.phase == Phase::held) ask(mapping, now);
+bool PcpClient::expire(MappingId id, Mapping& mapping, Time now) {
+  if (!mapping.grant || mapping.grant->expires > now) return true;
+  if (mapping.phase == Phase::releasing) {
+    report(PcpEvent::Kind::released, id, *mapping.grant);
+    return false;
   }
+  if (!mapping.spec.keep) return false;
+  lose(id, mapping);
+  if (mapping.phase == Phase::held) ask(mapping, now);
+  return true;
+}
+
+bool PcpClient::run(MappingId id, Mapping& mapping, Time now) {
+  if (!expire(id, mapping, now)) return false;
   if (mapping.due > now || needs_path_) return true;
   if (const Time allowed = earliest(mapping); allowed > now) {
     mapping.due = allowed;
@@ -201,24 +222,39 @@ bool PcpClient::run(MappingId id, Mapping& mapping, Time now) {
 }
 
 void PcpClient::tick(Time now) {
+  if (natpmp_) return natpmp_run(now);
   for (auto at = mappings_.begin(); at != mappings_.end();)
     at = run(at->first, at->second, now) ? std::next(at) : mappings_.erase(at);
 }
 
 Time PcpClient::next_timer() const {
-  Time next = never;
+  Time next = natpmp_ ? natpmp_next_timer() : never;
   for (const auto& [id, mapping] : mappings_) {
-    if (!needs_path_) next = std::min(next, mapping.due);
+    if (!needs_path_ && !natpmp_) next = std::min(next, mapping.due);
     if (mapping.grant) next = std::min(next, mapping.grant->expires);
   }
   return next;
 }
 
 void PcpClient::receive(std::span<const uint8_t> datagram, const PcpPeer& source, Time now) {
-  if (source != server() || needs_path_) return;  // §8.3; what an address says once it is given up is late
+  // §8.3; what an address says once it is given up is late
+  if (source.address != server().address || needs_path_ || datagram.empty()) return;
+  if (datagram[0] == pcp::natpmp::version) return receive_version_0(datagram, source.port == server().port, now);
+  if (source != server()) return;
   const auto response = pcp::parse_response(datagram);
   if (!response) return;
-  if (response->code == pcp::Code::unsupp_version) return wrong_version(*response, now);
+  if (natpmp_) {  // it does not speak NAT-PMP alone any more
+    const bool refused = response->code == pcp::Code::unsupp_version;
+    const bool answered = natpmp_->asked && natpmp_->asked->what == NatPmp::What::version;
+    if (refused || response->opcode == pcp::Opcode::announce)
+      return_to_pcp(refused || answered ? now : now + scaled(restore_spread, random_()));
+    return tick(now);
+  }
+  if (response->code == pcp::Code::unsupp_version) {
+    const bool is_ours = response->version == pcp::version;
+    return wrong_version(is_ours ? std::min(version_wait_max, sane_lifetime(response->lifetime_s)) : version_wait_max,
+                         {}, now);
+  }
   if (response->opcode == pcp::Opcode::announce) {
     if (response->code == pcp::Code::success) check_epoch(*response, now, nullptr);
     return tick(now);
@@ -233,7 +269,7 @@ void PcpClient::receive(std::span<const uint8_t> datagram, const PcpPeer& source
   if (response->code == pcp::Code::success)
     succeed(at, *response, now);
   else
-    fail(at, *response, now);
+    fail(at, response->code, sane_lifetime(response->lifetime_s), now);
   tick(now);
 }
 
@@ -272,10 +308,14 @@ void PcpClient::succeed(Table::iterator at, const pcp::Response& response, Time 
   const net::Endpoint outside{net::unmapped(map.assigned_address), map.assigned_port};
   if (!net::is_mapped(map.assigned_address))  // nothing an IPv4 service could be reached at
     return bar(id, mapping, pcp::Code::network_failure, sane_lifetime(response.lifetime_s), now);
-  const auto kind = !mapping.grant                      ? PcpEvent::Kind::granted
-                    : mapping.grant->outside != outside ? PcpEvent::Kind::changed
-                                                        : PcpEvent::Kind::renewed;
-  mapping.grant = Grant{outside, now, now + sane_lifetime(response.lifetime_s)};
+  hold(id, mapping, {outside, now, now + sane_lifetime(response.lifetime_s)});
+}
+
+void PcpClient::hold(MappingId id, Mapping& mapping, const Grant& grant) {
+  const auto kind = !mapping.grant                            ? PcpEvent::Kind::granted
+                    : mapping.grant->outside != grant.outside ? PcpEvent::Kind::changed
+                                                              : PcpEvent::Kind::renewed;
+  mapping.grant = grant;
   mapping.spec.prefer_failure = false;  // once it is ours, another port is better than none
   mapping.phase = Phase::held;
   mapping.renewals = 0;
@@ -284,42 +324,40 @@ void PcpClient::succeed(Table::iterator at, const pcp::Response& response, Time 
   report(kind, id, *mapping.grant);
 }
 
-void PcpClient::fail(Table::iterator at, const pcp::Response& response, Time now) {
+void PcpClient::fail(Table::iterator at, pcp::Code code, Duration wait, Time now, std::string_view text) {
   auto& [id, mapping] = *at;
   mapping.awaiting = false;
-  const Duration wait = sane_lifetime(response.lifetime_s);
   if (mapping.phase == Phase::releasing) {
-    if (response.code == pcp::Code::no_resources) silent_before_ = std::max(silent_before_, now + wait);
+    if (code == pcp::Code::no_resources) silent_before_ = std::max(silent_before_, now + wait);
     if (std::exchange(mapping.overtaken, false)) {  // it may be the earlier request's
       mapping.due = now;
       return;
     }
-    report(PcpEvent::Kind::refused, id, mapping.grant.value_or(Grant{}), response.code, whole_seconds(wait));
+    report(PcpEvent::Kind::refused, id, mapping.grant.value_or(Grant{}), code, whole_seconds(wait), text);
     mappings_.erase(at);  // it expires by itself
     return;
   }
-  if (response.code == pcp::Code::no_resources) none_new_before_ = std::max(none_new_before_, now + wait);
+  if (code == pcp::Code::no_resources) none_new_before_ = std::max(none_new_before_, now + wait);
   // Somebody else's nonce holds it or policy has changed: it is not ours. Other errors leave a mapping its lifetime.
-  if (response.code == pcp::Code::not_authorized && mapping.grant) lose(id, mapping);
-  bar(id, mapping, response.code, wait, now);
+  if (code == pcp::Code::not_authorized && mapping.grant) lose(id, mapping);
+  bar(id, mapping, code, wait, now, text);
 }
 
-// Only requests under way can have caused it (§9). Version 2 is the only one spoken here.
-void PcpClient::wrong_version(const pcp::Response& response, Time now) {
-  Duration wait = version_wait_max;
-  if (response.version == pcp::version) wait = std::min(wait, sane_lifetime(response.lifetime_s));
+// Only requests under way can have caused it (§9). Version 2 is the only one of PCP spoken here.
+void PcpClient::wrong_version(Duration wait, std::string_view text, Time now) {
   for (auto& [id, mapping] : mappings_)
-    if (mapping.awaiting && mapping.phase != Phase::releasing) bar(id, mapping, response.code, wait, now);
+    if (mapping.awaiting && mapping.phase != Phase::releasing)
+      bar(id, mapping, pcp::Code::unsupp_version, wait, now, text);
 }
 
 // Never sooner than a retransmission would have come: a server that says 0 s is not asked in a loop.
-void PcpClient::bar(MappingId id, Mapping& mapping, pcp::Code code, Duration wait, Time now) {
+void PcpClient::bar(MappingId id, Mapping& mapping, pcp::Code code, Duration wait, Time now, std::string_view text) {
   mapping.awaiting = false;
   const Duration backoff = mapping.retransmit == Duration{} ? next_retransmit({}) : mapping.retransmit;
   mapping.phase = Phase::barred;
   mapping.due = now + std::max(wait, backoff);
   mapping.retransmit = wait < backoff ? backoff : Duration{};
-  report(PcpEvent::Kind::refused, id, mapping.grant.value_or(Grant{}), code, whole_seconds(mapping.due - now));
+  report(PcpEvent::Kind::refused, id, mapping.grant.value_or(Grant{}), code, whole_seconds(mapping.due - now), text);
 }
 
 void PcpClient::lose(MappingId id, Mapping& mapping) {
@@ -328,8 +366,9 @@ void PcpClient::lose(MappingId id, Mapping& mapping) {
   mapping.grant.reset();
 }
 
-void PcpClient::report(PcpEvent::Kind kind, MappingId id, const Grant& grant, pcp::Code code, uint32_t wait_s) {
-  events_.push_back({kind, id, grant, code, wait_s});
+void PcpClient::report(PcpEvent::Kind kind, MappingId id, const Grant& grant, pcp::Code code, uint32_t wait_s,
+                       std::string_view text) {
+  events_.push_back({kind, id, grant, code, wait_s, text});
 }
 
 std::optional<Grant> PcpClient::grant(MappingId id) const {

@@ -10,6 +10,7 @@
 
 namespace portolan::pcp::natpmp {
 
+inline constexpr uint8_t version = 0;                            // §3
 inline constexpr uint8_t address = 0, map_udp = 1, map_tcp = 2;  // opcodes, §3.2, §3.3
 inline constexpr uint8_t response_bit = 0x80;                    // §3.5
 
@@ -49,6 +50,8 @@ struct MapResponse {  // §3.3
   net::be32 lifetime_s;
 };
 static_assert(sizeof(MapResponse) == 16 && alignof(MapResponse) == 1);
+
+constexpr uint8_t opcode_of(net::Protocol protocol) { return protocol == net::Protocol::udp ? map_udp : map_tcp; }
 
 // Makes a copied request an error response; it has at least the header's octets.
 inline void set_header(Message& message, Result result, uint32_t epoch_s) {

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "pcp-server/judgements.h"
-#include "pcp-server/natpmp_wire.h"
+#include "pcp-server/natpmp_codec.h"
 #include "pcp-server/server.h"
 
 namespace portolan::pcp {
@@ -27,18 +27,6 @@ natpmp::Result result_of(Code code) {
 }
 
 constexpr unsigned announcements = 10;  // §3.2.1
-
-// To opcode 0; none: there is no outside address at present.
-Message address_response(std::optional<net::Ipv4> address, uint32_t epoch_s) {
-  natpmp::AddressResponse response{};
-  response.header.opcode = natpmp::response_bit;
-  response.header.result = static_cast<uint16_t>(address ? natpmp::Result::success : natpmp::Result::network_failure);
-  response.header.epoch_s = epoch_s;
-  response.address = address.value_or(net::Ipv4{});
-  Message message;
-  append(message, response);
-  return message;
-}
 
 net::Protocol protocol_of(uint8_t opcode) {
   return opcode == natpmp::map_udp ? net::Protocol::udp : net::Protocol::tcp;
@@ -140,8 +128,8 @@ void Server::natpmp_delete_all(const Exchange& exchange, net::Protocol protocol)
 void Server::natpmp_address(const Pending& pending, const CommandResult& result, uint64_t now_s) {
   const bool known = result.status == CommandResult::Status::done;
   effects_.replies.push_back(
-      {pending.source, address_response(known ? std::optional(result.outside.address) : std::nullopt,
-                                        epoch_s(subscriber_of(pending.source.b4), now_s))});
+      {pending.source, natpmp::build_address_response(known ? std::optional(result.outside.address) : std::nullopt,
+                                                      epoch_s(subscriber_of(pending.source.b4), now_s))});
 }
 
 // §3.2.1, to one client instead of to all: his outside address, or that he has none until he asks again, and the epoch.
@@ -154,8 +142,8 @@ void Server::natpmp_announce(const net::Ipv6& subscriber, Source to, uint64_t no
   for (auto at = first_of(subscriber); at != entries_.end() && at->first.mapping.subscriber == subscriber; ++at)
     if (at->second.granted && !at->second.granted->mapping.ended) outside = at->second.granted->mapping.outside.address;
   to.port = client_port;
-  effects_.notices.push_back(
-      {to, subscriber, address_response(outside, epoch_s(subscriber, now_s)), std::nullopt, announcements});
+  effects_.notices.push_back({to, subscriber, natpmp::build_address_response(outside, epoch_s(subscriber, now_s)),
+                              std::nullopt, announcements});
 }
 
 void Server::natpmp_reply(const Source& to, std::span<const uint8_t> request, uint16_t result, net::Port outside,

@@ -13,6 +13,7 @@ import select
 import signal
 import socket
 import statistics
+import struct
 import threading
 import time
 import unittest
@@ -20,6 +21,7 @@ import unittest
 import crafted
 import demo
 import lab as labs
+import natpmp
 import pcp
 from lab import AFTR, HOME, wait_for
 
@@ -173,6 +175,62 @@ status-socket = {self.lab.directory}/client.sock
             self.upnpc(f"-d {port} tcp")
             wait_for("the name to lead nowhere", lambda: self.found() is None)
             self.assertNotIn(f"{HOME}:8080", self.mapped())
+
+    # --- a gateway of before PCP ------------------------------------------------------------------------------------
+
+    def status(self):
+        return json.loads(labs.run([self.lab.binaries / "portolan-ddns", "-c", self.lab.directory / "client.conf", "--status"],
+                                   check=False) or "null")
+
+    def outside(self):
+        return (status := self.status()) and status["services"][0]["outside"]
+
+    def test_NPM_016_a_gateway_that_speaks_natpmp_alone(self):
+        gateway = natpmp.Gateway(self.lab, "home1", HOME)
+        self.addCleanup(gateway.close)
+        gateway.reboot("203.0.113.7", 40_000, uptime=5_000)
+        self.start_client("home1", HOME, SERVICE_CONFIG, port=gateway.port)
+        client = self.lab.processes["client"]
+        wait_for("the mapping", lambda: self.outside() == "203.0.113.7:40000")
+        self.assertEqual(self.status()["pcp"]["protocol"], "nat-pmp")
+        self.assertEqual([request[:2] for request in gateway.requests], [b"\2\1", b"\0\2", b"\0\0"])
+        gateway.requests.clear()
+        gateway.reboot("203.0.113.8", 50_000)
+        gateway.announce()
+        wait_for("the mapping made anew", lambda: self.outside() == "203.0.113.8:50000")
+        self.assertIn("the PCP server restarted", client.tail())
+        self.assertEqual([request[:2] for request in gateway.requests], [b"\2\0", b"\0\2", b"\0\0"])  # PCP first
+        self.assertEqual(gateway.requests[1][4:8], struct.pack("!HH", 8080, 40_000))  # what it had
+        client.popen.send_signal(signal.SIGTERM)
+        wait_for("the client to end in good order", lambda: not client.alive())
+        self.assertEqual(gateway.requests[-1], struct.pack("!BBHHHI", 0, 2, 0, 8080, 0, 0))
+        self.assertFalse(gateway.mappings)
+
+    def test_NPM_016_nat_pmp_off_says_what_is_missing(self):
+        gateway = natpmp.Gateway(self.lab, "home1", HOME)
+        self.addCleanup(gateway.close)
+        self.start_client("home1", HOME, f"[pcp]\nnat-pmp = off\n{SERVICE_CONFIG}", port=gateway.port)
+        client = self.lab.processes["client"]
+        wait_for("the refusal", lambda: "NAT-PMP alone, which is switched off here" in client.tail())
+        self.assertEqual([request[0] for request in gateway.requests], [2])
+
+    # The gateway's NAT-PMP is portoland's own.
+    def test_NPM_016_a_name_follows_through_natpmp(self):
+        config = self.lab.directory / "portoland.conf"
+        whole = config.read_text()
+        config.write_text(whole.replace("[pcp]\n", "[pcp]\nnat-pmp = on\n", 1))
+        self.lab.ctl("reload")
+        self.addCleanup(lambda: (config.write_text(whole), self.lab.ctl("reload")))
+        gateway = natpmp.Gateway(self.lab, "home1", HOME, upstream=("192.0.0.1", pcp.PORT))
+        self.addCleanup(gateway.close)
+        self.start_client("home1", HOME, SERVICE_CONFIG, port=gateway.port)
+        self.follow("announced by NAT-PMP")
+        self.assertEqual(self.outside(), self.mapped()[f"{HOME}:8080"])
+        self.assertIn(TITLE, self.story.curl("visitor", f"http://{NAME}/", "-L"))
+        client = self.lab.processes["client"]
+        client.popen.send_signal(signal.SIGTERM)
+        wait_for("the client to end in good order", lambda: not client.alive())
+        self.assertNotIn(f"{HOME}:8080", self.mapped(), client.tail())
 
     # Shows PCX-062, PCX-061.
     def test_a_program_that_speaks_pcp_to_its_gateway_is_mapped_by_the_aftr(self):
