@@ -144,13 +144,23 @@ net::Result<void, StartError> Aftr::start_pcp() {
   pcp_ = std::make_unique<PcpFront>(pcp_settings(*config_), *snapshot_, *translator_,
                                     [this] { return uint64_t{now_s()}; });
   pcp_->set_record([this](const pcp::MappingEvent& event) { watch_.record(event, now_s()); });
-  const auto restored = pcp_->restore(std::move(store), [this](const nat::Command& command) {
+  const auto execute = [this](const nat::Command& command) {
     return shards_[snapshot_->policy.pool.owner_of(command.key.subscriber)]->execute(command, now_s());
-  });
+  };
+  const auto each_record = [this](const std::function<void(const nat::Mapping&)>& visit) {
+    for (const auto& shard : shards_)
+      for (nat::MappingIndex index = 1; index < shard->record_end(); ++index)
+        if (const auto record = shard->read(index)) visit(*record);
+  };
+  const auto restored = pcp_->restore(std::move(store), execute, each_record);
   if (restored.records > 0)
     watch_.say(std::to_string(restored.records) + " PCP mappings brought back from " + config_->pcp.store + ", " +
                std::to_string(restored.moved) + " of them elsewhere, and " + std::to_string(restored.lost) +
                " lost; their clients are told");
+  if (restored.told > 0)
+    watch_.say("mappings of PCP's are in " + config_->dataplane.state_dir +
+               " that no PCP store knows of: they live on, " + std::to_string(restored.told) +
+               " hosts are told to ask anew, and whoever asks first has them");
   return {};
 }
 

@@ -5,14 +5,13 @@
 #include <utility>
 #include <vector>
 
+#include "controlplane/pcp_loss.h"
+
 namespace portolan::control {
 
 namespace {
 
-constexpr size_t reopened_per_poll = 64;     // so that the control thread and the rings have room for others
-constexpr unsigned loss_announcements = 10;  // RFC 6887 §14.1.3
-constexpr net::Ipv6 all_nodes{{0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
-constexpr net::Ipv4 all_hosts{0xe0000001};
+constexpr size_t reopened_per_poll = 64;  // so that the control thread and the rings have room for others
 
 uint64_t random_seed() {
   uint64_t seed = 0;
@@ -87,7 +86,8 @@ PcpFront::PcpFront(pcp::Settings settings, const pipeline::Snapshot& snapshot, T
 
 // --- start ---
 
-PcpFront::Restored PcpFront::restore(std::optional<pcp::Store::Opened> store, const Execute& execute) {
+PcpFront::Restored PcpFront::restore(std::optional<pcp::Store::Opened> store, const Execute& execute,
+                                     const EachRecord& each_record) {
   Restored restored;
   const bool knows_before = store && !store->contents.epochs.empty();
   if (store) {
@@ -96,7 +96,7 @@ PcpFront::Restored PcpFront::restore(std::optional<pcp::Store::Opened> store, co
   }
   if (!knows_before) {
     server_.restart_epoch(now_());
-    if (server_.settings().enabled) announce_loss();
+    if (server_.settings().enabled) restored.told = announce_loss(each_record);
   }
   carry_out(server_.take_effects());
   if (!store) return restored;
@@ -116,17 +116,18 @@ PcpFront::Restored PcpFront::restore(std::optional<pcp::Store::Opened> store, co
   return restored;
 }
 
-// Whoever is on our links hears that the state is gone; behind softwires nobody does, and nobody is known.
-void PcpFront::announce_loss() {
-  std::vector<pcp::Notice> notices;
-  const auto add = [&](const pcp::Source& to) {
-    notices.push_back({to, {}, pcp::build_announce_response(0), std::nullopt, loss_announcements});
-  };
-  for (const net::Ipv6& server : snapshot_->softwire.aftr_addresses)
-    add({all_nodes, std::nullopt, server, pcp::client_port});
-  if (!snapshot_->inside.prefixes.empty())
-    add({net::mapped(all_hosts), all_hosts, net::mapped(snapshot_->inside.address.address), pcp::client_port});
+// Behind softwires only those are known who have a mapping that is still there.
+size_t PcpFront::announce_loss(const EachRecord& each_record) {
+  const bool natpmp = server_.settings().natpmp_enabled;
+  announcer_.add(notices_to_links(*snapshot_, natpmp), 0);
+  LostClients clients;
+  each_record([&](const nat::Mapping& record) { clients.add(record, now_()); });
+  auto notices = clients.notices(*snapshot_, natpmp);
+  for (pcp::Notice& notice : notices) notice.subscriber = server_.subscriber_of(notice.to.b4);
   announcer_.add(std::move(notices), 0);
+  for (const auto& [b4, softwire] : clients.softwires(*snapshot_))
+    if (ways_.size() < ways_max) ways_.insert_or_assign(b4, Way{std::nullopt, softwire});
+  return clients.size();
 }
 
 // --- requests ---

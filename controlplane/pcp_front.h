@@ -34,13 +34,16 @@ class PcpFront : public PcpService {
   }
 
   // At start, while no worker runs: everything the store holds is asked of the shards again by `execute`. Without a
-  // store, or with a new one, the epoch starts anew and the links are told (RFC 6887 §14.1.3).
+  // store, or with a new one, the epoch starts anew and all are told who can be (RFC 6887 §14.1.3): the links, and the
+  // clients whose mappings the shards still have, which each_record() shows.
   using Execute = std::function<nat::CommandResult(const nat::Command&)>;
+  using EachRecord = std::function<void(const std::function<void(const nat::Mapping&)>& visit)>;
   struct Restored {
     size_t records = 0;
     uint64_t moved = 0, lost = 0;
+    size_t told = 0;  // hosts whose mappings were found without a record of theirs
   };
-  Restored restore(std::optional<pcp::Store::Opened> store, const Execute& execute);
+  Restored restore(std::optional<pcp::Store::Opened> store, const Execute& execute, const EachRecord& each_record);
 
   void on_pcp(const PcpDatagram& datagram) override;
   void tick();                   // once a second
@@ -71,7 +74,7 @@ class PcpFront : public PcpService {
   void carry_out(pcp::Effects effects);
   bool submit(const pcp::Command& command);
   void keep(std::vector<pcp::Change> changes, std::vector<pcp::EpochChange> epochs);
-  void announce_loss();
+  size_t announce_loss(const EachRecord& each_record);
   void send(const pcp::Reply& reply);
   void remember_way(const PcpDatagram& datagram);
   [[nodiscard]] PcpDatagram datagram_to(const pcp::Source& client) const;
