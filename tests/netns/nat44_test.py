@@ -7,7 +7,11 @@ octet on the inside.
     customer 100.64.1.2 -- inside 100.64.0.2 -- [100.64.0.1 aftr], and the lab's two homes, B4s and servers
 """
 
+import select
+import shutil
+import signal
 import socket
+import struct
 
 from scapy.all import ICMP, IP, UDP, IPerror, Raw, UDPerror
 
@@ -221,6 +225,38 @@ class OneDeviceThreeVlans(Nat44, crafted.LabTest):
 
 class OneDeviceSubscribersInOneVlan(Nat44, crafted.LabTest):
     options = {"vlans": (100, 0, 100), "one_armed": True}
+
+
+class OneOutsideAddress(crafted.LabTest):
+    ONE = "192.0.2.7"
+
+    @classmethod
+    def setUpClass(cls):
+        cls.lab = cls.enterClassContext(Nat44Lab(cls.binaries, cls.device, cls.workers, pool=cls.ONE + "/32",
+                                                 extra_config="[pcp]\nnat-pmp = on\n"))
+        cls.access, cls.internet = (crafted.Wire(cls.lab, host, "aftr0", cls._learn_mac(host, address))
+                                    for host, address in (("access", labs.AFTR_ACCESS), ("internet", labs.AFTR_INTERNET)))
+
+    # RFC 6886 §3.2.1: the pool's only address is everybody's.
+    def test_NPM_013_a_start_that_lost_everything_multicasts_the_address(self):
+        with self.lab.inside("inside"), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as heard:
+            heard.bind(("224.0.0.1", 5350))
+            heard.settimeout(crafted.SECONDS)
+            self.lab.processes["portoland"].stop(signal.SIGKILL)
+            for lost in [*self.lab.directory.glob("pcp.sqlite*"), self.lab.directory / "state"]:
+                shutil.rmtree(lost) if lost.is_dir() else lost.unlink()
+            while select.select([heard], [], [], 0)[0]:
+                heard.recv(100)
+            self.lab.start_aftr()
+            told = {}
+            while len(told) < 2:
+                message, source = heard.recvfrom(100)
+                self.assertEqual(source, (OUR_INSIDE, pcp.PORT))
+                told.setdefault(message[0], message)
+        self.assertEqual(pcp.parse(told[2]).opcode, pcp.ANNOUNCE)
+        version, opcode, result, epoch, address = struct.unpack("!BBHI4s", told[0])
+        self.assertEqual((version, opcode, result, address), (0, 128, 0, socket.inet_aton(self.ONE)))
+        self.assertLess(epoch, 60)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 import os
 import shutil
 import signal
+import socket
 import struct
 
 from scapy.all import ICMP, IP, UDP, IPv6, Raw
@@ -253,6 +254,55 @@ class NatPmp(crafted.LabTest):
         for what, line in zip(("mapping-made", "mapping-ended"), records, strict=True):
             for field in (what, f":{outside} protocol=udp origin=nat-pmp"):
                 self.assertIn(field, line)
+
+
+class LostStore(crafted.LabTest):
+    """In a lab of its own, for the announcements go on for minutes."""
+    lab_options = {"extra_config": "[pcp]\nnat-pmp = on\n"}
+
+    def start_again_without(self, *lost):
+        self.lab.processes["portoland"].stop(signal.SIGKILL)
+        for path in lost:
+            for each in self.lab.directory.glob(path):
+                shutil.rmtree(each) if each.is_dir() else each.unlink()
+        self.access.drain()
+        self.lab.start_aftr()
+
+    def map(self, nonce):
+        message = pcp.map_request(HOME, pcp.UDP, self.port, nonce=nonce)
+        self.access.send(encapsulated(IP(src=HOME, dst="192.0.0.1") / UDP(sport=CLIENT_PORT, dport=pcp.PORT) / Raw(message), B3))
+        while (got := self.assertCame(self.access, "towards the B4s"))[UDP].dport != CLIENT_PORT:
+            pass
+        return pcp.parse(bytes(got[UDP].payload))
+
+    # Also shows NPM-013: by NAT-PMP too, with the address the mapping has.
+    def test_PCP_197_clients_whose_mappings_are_left_are_told_and_have_them(self):
+        first = self.map(os.urandom(12))
+        self.start_again_without("pcp.sqlite*")
+        to_host, to_b4, by_natpmp = [], [], []
+        while not (to_host and to_b4 and by_natpmp):
+            got = self.assertCame(self.access, "towards the B4s")
+            message = bytes(got[UDP].payload)
+            self.assertEqual((got.src, got.dst, got[UDP].sport, got[UDP].dport), (AFTR, B3, pcp.PORT, 5350))
+            if IP in got:
+                self.assertEqual((got[IP].src, got[IP].dst), ("192.0.0.1", HOME))
+                self.assertChecksums(got[IP])
+            (to_b4 if IP not in got else to_host if message[0] else by_natpmp).append(message)
+        for told in map(pcp.parse, (to_host[0], to_b4[0])):
+            self.assertEqual((told.opcode, told.result, told.lifetime), (pcp.ANNOUNCE, pcp.SUCCESS, 0))
+            self.assertLess(told.epoch, 60)
+        version, opcode, result, epoch, address = struct.unpack("!BBHI4s", by_natpmp[0])
+        self.assertEqual((version, opcode, result, address), (0, 128, 0, socket.inet_aton(first.outside)))
+        self.assertIn("1 hosts are told to ask anew", self.lab.processes["portoland"].tail())
+        again = self.map(os.urandom(12))  # the nonce was lost with the store
+        self.assertEqual((again.result, again.outside, again.outside_port), (pcp.SUCCESS, first.outside, first.outside_port))
+
+    def test_PCP_197_where_the_slab_is_lost_too_nobody_is_known(self):
+        self.map(os.urandom(12))
+        self.start_again_without("pcp.sqlite*", "state")
+        out = self.up(self.udp())
+        back = self.down(IP(src=REMOTE, dst=out.src) / UDP(sport=53, dport=out[UDP].sport) / Raw(b"fence"))
+        self.assertEqual(bytes(back[UDP].payload), b"fence")  # nothing came before it
 
 
 if __name__ == "__main__":
