@@ -222,7 +222,8 @@ bool PcpClient::run(MappingId id, Mapping& mapping, Time now) {
 }
 
 void PcpClient::tick(Time now) {
-  if (natpmp_) return natpmp_run(now);
+  if (natpmp_) natpmp_run(now);
+  if (natpmp_) return;  // it was not given up just now
   for (auto at = mappings_.begin(); at != mappings_.end();)
     at = run(at->first, at->second, now) ? std::next(at) : mappings_.erase(at);
 }

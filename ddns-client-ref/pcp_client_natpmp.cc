@@ -114,7 +114,7 @@ void PcpClient::receive_version_0(std::span<const uint8_t> datagram, bool from_s
 
 // All that was asked by PCP is asked again: this gateway has none of it.
 void PcpClient::fall_back(std::optional<uint32_t> epoch_s, Time now) {
-  natpmp_.emplace();
+  natpmp_ = NatPmp{};
   natpmp_silent_ = false;
   natpmp_->version_due = now + version_retry;
   if (epoch_s) static_cast<void>(natpmp_->epoch.valid(now, *epoch_s));
@@ -377,12 +377,15 @@ void PcpClient::natpmp_settle(Time now) {
   for (auto& [id, mapping] : mappings_) {
     if (!mapping.assigned) continue;
     const auto assigned = *std::exchange(mapping.assigned, std::nullopt);
-    if (assigned.outside == net::Port{}) {
-      bar(id, mapping, pcp::Code::network_failure, wait_for(pcp::Code::network_failure), now,
-          "the NAT-PMP gateway gave outside port 0");
+    const Time expires = assigned.since + assigned.lifetime;
+    std::string_view fault;
+    if (assigned.outside == net::Port{}) fault = "the NAT-PMP gateway gave outside port 0";
+    if (expires <= now) fault = "the NAT-PMP gateway's mapping was over before its address was known";
+    if (!fault.empty()) {
+      bar(id, mapping, pcp::Code::network_failure, wait_for(pcp::Code::network_failure), now, fault);
       continue;
     }
-    hold(id, mapping, {{*natpmp_->address, assigned.outside}, assigned.since, assigned.since + assigned.lifetime});
+    hold(id, mapping, {{*natpmp_->address, assigned.outside}, assigned.since, expires});
   }
 }
 

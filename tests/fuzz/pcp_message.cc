@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "pcp-server/natpmp_codec.h"
 #include "pcp-server/server.h"
 
 namespace {
@@ -31,6 +32,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const uint8_t mode = data[0];
   std::vector<uint8_t> request(data + 1, data + size);
   static_cast<void>(pcp::parse_response(request));
+  static_cast<void>(pcp::natpmp::parse_response(request));
 
   const net::Ipv6 b4{{0x20, 1, 0xd, 0xb8, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
   pcp::Source source{b4, std::nullopt, {}, {uint16_t{40000}}};
