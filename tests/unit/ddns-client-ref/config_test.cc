@@ -86,6 +86,12 @@ TEST(Config, the_proxy_may_refuse_what_it_does_not_know) {
   EXPECT_FALSE(config->proxy.relay_unknown);
 }
 
+// RFC 6887 appendix A.
+TEST(Config, NPM_016_natpmp_is_allowed_unless_switched_off) {
+  EXPECT_TRUE(parse_config(good)->pcp.natpmp);
+  EXPECT_FALSE(parse_config(replaced("method = probe", "method = probe\nnat-pmp = off"))->pcp.natpmp);
+}
+
 TEST(Config, the_shipped_file_is_good) {
   const auto config = load_config(PORTOLAN_CONFIGS "/portolan-ddns.conf");
   ASSERT_TRUE(config) << config.error().front();
