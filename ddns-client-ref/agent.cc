@@ -69,8 +69,8 @@ Agent::Agent(const Config& config, const std::string& file, Mode mode)
       mode_(mode),
       signals_(io_, open_signals()),
       socket_(io_, {config.pcp.server, config.pcp.port}, config.pcp.source,
-              [this](std::span<const uint8_t> datagram, const PcpPeer& source) {
-                pcp_.receive(datagram, source, BootClock::now());
+              [this](std::span<const uint8_t> datagram, const PcpPeer& source, bool unasked) {
+                pcp_.receive(datagram, source, BootClock::now(), unasked);
                 if (source == pcp_.server()) proxy_.from_server(datagram, BootClock::now());
                 step();
               }),

@@ -237,21 +237,24 @@ Time PcpClient::next_timer() const {
   return next;
 }
 
-void PcpClient::receive(std::span<const uint8_t> datagram, const PcpPeer& source, Time now) {
+void PcpClient::receive(std::span<const uint8_t> datagram, const PcpPeer& source, Time now, bool unasked) {
   // §8.3; what an address says once it is given up is late
   if (source.address != server().address || needs_path_ || datagram.empty()) return;
-  if (datagram[0] == pcp::natpmp::version) return receive_version_0(datagram, source.port == server().port, now);
+  if (datagram[0] == pcp::natpmp::version) return receive_version_0(datagram, source == server() && !unasked, now);
   if (source != server()) return;
   const auto response = pcp::parse_response(datagram);
   if (!response) return;
   if (natpmp_) {  // it does not speak NAT-PMP alone any more
-    const bool refused = response->code == pcp::Code::unsupp_version;
     const bool answered = natpmp_->asked && natpmp_->asked->what == NatPmp::What::version;
-    if (refused || response->opcode == pcp::Opcode::announce)
-      return_to_pcp(refused || answered ? now : now + scaled(restore_spread, random_()));
+    if (response->code == pcp::Code::unsupp_version) {
+      if (!unasked) version_0_refused(now);
+    } else if (response->opcode == pcp::Opcode::announce) {
+      return_to_pcp(answered ? now : now + scaled(restore_spread, random_()));
+    }
     return tick(now);
   }
   if (response->code == pcp::Code::unsupp_version) {
+    if (unasked) return;
     const bool is_ours = response->version == pcp::version;
     return wrong_version(is_ours ? std::min(version_wait_max, sane_lifetime(response->lifetime_s)) : version_wait_max,
                          {}, now);
@@ -265,6 +268,7 @@ void PcpClient::receive(std::span<const uint8_t> datagram, const PcpPeer& source
       mappings_, [&](const auto& entry) { return pcp::answers(*response, request_of(entry.second)); });
   if (at == mappings_.end() || (!at->second.awaiting && !at->second.grant)) return;
   silent_ = 0;
+  natpmp_silent_ = false;
   at->second.unanswered = 0;
   check_epoch(*response, now, &at->second);
   if (response->code == pcp::Code::success)

@@ -119,7 +119,8 @@ class PcpClient {
   // A link came up: the gateway that was silent may be another one now (RFC 6886 §3.1).
   void network_changed(Time now);
 
-  void receive(std::span<const uint8_t> datagram, const PcpPeer& source, Time now);
+  // `unasked`: it came to the port for announcements, so it is no answer. What has a nonce is known by that.
+  void receive(std::span<const uint8_t> datagram, const PcpPeer& source, Time now, bool unasked = false);
   void tick(Time now);
   [[nodiscard]] Time next_timer() const;
 
@@ -203,7 +204,8 @@ class PcpClient {
               uint32_t wait_s = 0, std::string_view text = {});
 
   // pcp_client_natpmp.cc
-  void receive_version_0(std::span<const uint8_t> datagram, bool from_server_port, Time now);
+  void receive_version_0(std::span<const uint8_t> datagram, bool may_answer, Time now);
+  void version_0_refused(Time now);
   void fall_back(std::optional<uint32_t> epoch_s, Time now);
   void return_to_pcp(Time at);
   void natpmp_run(Time now);
@@ -236,6 +238,7 @@ class PcpClient {
   bool natpmp_allowed_ = true;
   std::optional<NatPmp> natpmp_;        // none: PCP is spoken
   bool natpmp_silent_ = false;          // it gave no answer, and nobody is asked before addresses_due_
+  Time next_return_ = Time::min();      // to PCP, because version 0 is refused
   Time none_new_before_ = Time::min();  // NO_RESOURCES for a mapping (§11.4)
   Time silent_before_ = Time::min();    // NO_RESOURCES for a deletion
   std::vector<pcp::Message> datagrams_;

@@ -76,11 +76,11 @@ bool NatPmpEpoch::valid(Time now, uint32_t server_s) {
 // --- which protocol ---
 
 // Only requests under way can have caused a refusal of the version. An announcement may come from any port (§3.2.1).
-void PcpClient::receive_version_0(std::span<const uint8_t> datagram, bool from_server_port, Time now) {
+void PcpClient::receive_version_0(std::span<const uint8_t> datagram, bool may_answer, Time now) {
   const auto response = natpmp::parse_response(datagram);
   if (!response) return;
   const bool wrong = response->result == natpmp::Result::unsupported_version;
-  if (!from_server_port && (wrong || response->opcode != natpmp::address)) return;
+  if (!may_answer && (wrong || response->opcode != natpmp::address)) return;
   if (!natpmp_ && wrong) {
     const auto waits = [](const auto& entry) { return entry.second.awaiting; };
     if (!std::ranges::any_of(mappings_, waits)) return;
@@ -125,6 +125,16 @@ void PcpClient::fall_back(std::optional<uint32_t> epoch_s, Time now) {
     ask(mapping, now);
     if (releasing) mapping.phase = Phase::releasing;
   }
+}
+
+// A server that refuses both is not asked in a circle.
+void PcpClient::version_0_refused(Time now) {
+  if (now < next_return_) {
+    natpmp_->asked.reset();
+    return wrong_version(version_retry, "the server refuses both PCP and NAT-PMP", now);
+  }
+  next_return_ = now + version_retry;
+  return_to_pcp(now);
 }
 
 void PcpClient::return_to_pcp(Time at) {
@@ -319,10 +329,10 @@ void PcpClient::natpmp_check_epoch(uint32_t epoch_s, Time now, const Mapping* an
   natpmp_->address.reset();
   if (!answered) natpmp_->asked.reset();
   for (auto& [id, mapping] : mappings_) {
-    if (&mapping == answered || (mapping.phase != Phase::releasing && !mapping.spec.keep)) continue;
+    if (&mapping == answered) continue;
     if (mapping.phase == Phase::releasing)
       mapping.due = now;
-    else if (mapping.phase == Phase::held || mapping.phase == Phase::asking)
+    else if (mapping.phase == Phase::asking || (mapping.phase == Phase::held && mapping.spec.keep))
       ask(mapping, now);
   }
 }

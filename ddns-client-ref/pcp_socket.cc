@@ -92,7 +92,8 @@ void PcpSocket::receive(Inbox& inbox) {
     if (error == asio::error::connection_refused && &inbox == &unicast_ && unreachable_)
       unreachable_();
     else if (!error)
-      received_(std::span(inbox.buffer).first(size), {from_asio(inbox.source.address()), inbox.source.port()});
+      received_(std::span(inbox.buffer).first(size), {from_asio(inbox.source.address()), inbox.source.port()},
+                &inbox == &multicast_);
     if (generation == inbox.generation) receive(inbox);
   };
   inbox.socket.async_receive_from(asio::buffer(inbox.buffer), inbox.source, received);

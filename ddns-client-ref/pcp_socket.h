@@ -17,7 +17,8 @@ namespace portolan::ddns {
 class PcpSocket {
  public:
   using Unreachable = std::function<void()>;
-  using Received = std::function<void(std::span<const uint8_t> datagram, const PcpPeer& source)>;
+  // `unasked`: at the port for announcements.
+  using Received = std::function<void(std::span<const uint8_t> datagram, const PcpPeer& source, bool unasked)>;
   PcpSocket(boost::asio::io_context& io, PcpPeer server, std::optional<net::Ipv6> source, Received received);
 
   // From the next open() on.

@@ -335,6 +335,19 @@ TEST_F(NatPmpClient, NPM_016_without_an_outside_address_nothing_is_granted) {
   EXPECT_EQ(pcp.sent[0].bytes, map_8080);
 }
 
+TEST_F(NatPmpClient, NPM_016_a_mapping_that_leads_nowhere_is_not_granted) {
+  fall_back();
+  pcp.deliver(mapped_to(4321, 1));
+  pcp.run_for(milliseconds(1'100));
+  pcp.deliver(address_is(5));
+  EXPECT_EQ(pcp.events(), Kinds{Kind::refused}) << "over before its address was known";
+  begin_anew();
+  fall_back();
+  pcp.deliver(mapped_to(0, 3600));
+  pcp.deliver(address_is(5));
+  EXPECT_EQ(pcp.events(), Kinds{Kind::refused}) << "outside port 0";
+}
+
 TEST_F(NatPmpClient, NPM_016_what_natpmp_cannot_say_is_refused_and_not_sent) {
   MappingSpec another = spec("192.168.1.8:80"), one_remote = spec("192.168.1.7:81"), this_port = spec("192.168.1.7:82"),
               icmp = spec("192.168.1.7:83"), all = spec("192.168.1.7:0");
@@ -443,6 +456,53 @@ TEST_F(NatPmpClient, NPM_016_pcp_is_tried_again_with_a_request_of_half_an_hour_l
   EXPECT_EQ(std::ranges::count_if(pcp.sent, [](const auto& each) { return each.bytes.at(0) == 2; }), 3);
   EXPECT_EQ(pcp.last().at(0), 0);
   EXPECT_TRUE(pcp.client.speaks_natpmp());
+}
+
+TEST_F(NatPmpClient, NPM_016_a_server_that_refuses_both_is_not_asked_in_a_circle) {
+  pcp.add(0, spec());
+  for (int i = 0; i < 10; ++i) {
+    pcp.deliver(version_refused());
+    pcp.deliver(ScriptedPcp::respond(Octets(24), pcp::Code::unsupp_version, 0, 1));
+  }
+  EXPECT_LT(pcp.sent.size(), 6U);
+  const auto told = refusals();
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(told[0].text, "the server refuses both PCP and NAT-PMP");
+  EXPECT_EQ(told[0].wait_s, 1800U);
+}
+
+TEST_F(NatPmpClient, NPM_016_at_the_port_for_announcements_there_are_no_answers) {
+  const auto overhear = [&](const Octets& octets) {
+    pcp.client.receive(octets, pcp.server, pcp.now, true);
+    pcp.collect();
+  };
+  pcp.add(0, spec());
+  overhear(version_refused());
+  EXPECT_FALSE(pcp.client.speaks_natpmp());
+  overhear(ScriptedPcp::respond(Octets(24), pcp::Code::unsupp_version, 0, 1));
+  EXPECT_TRUE(pcp.events().empty());
+  begin_anew();
+  fall_back();
+  const size_t before = pcp.sent.size();
+  overhear(mapped_to(6666, 3600));
+  EXPECT_EQ(pcp.sent.size(), before);
+  overhear(ScriptedPcp::respond(Octets(24), pcp::Code::unsupp_version, 0, 1));
+  EXPECT_TRUE(pcp.client.speaks_natpmp());
+}
+
+TEST_F(NatPmpClient, NPM_016_a_probe_under_way_at_a_loss_of_state_is_asked_again) {
+  have();
+  MappingSpec probe = spec("192.168.1.7:9");
+  probe.keep = false;
+  pcp.add(1, probe);
+  pcp.sent.clear();
+  pcp.run_for(milliseconds(10));
+  pcp.epoch_s = 0;
+  pcp.client.receive(address_is(5), pcp.server, pcp.now, true);
+  pcp.run_for(seconds(4));
+  pcp.deliver(version_refused());
+  pcp.deliver(mapped_to(4321, 3600));
+  EXPECT_EQ(pcp.last().at(5), 9);
 }
 
 TEST_F(NatPmpClient, NPM_016_a_new_source_address_begins_with_pcp) {

@@ -38,7 +38,7 @@ TEST(PcpSocket, PCC_001_the_source_port_is_another_and_unforeseeable_one_each_ti
   std::set<int> steps;
   int before = 0;
   for (int i = 0; i < 12; ++i) {
-    PcpSocket client(io, server.peer(loopback4), std::nullopt, [](auto, const auto&) {});
+    PcpSocket client(io, server.peer(loopback4), std::nullopt, [](auto, const auto&, bool) {});
     ASSERT_EQ(client.open().value(), loopback4) << "the address a request names (RFC 6887 8.1)";
     const uint8_t octet = 1;
     ASSERT_TRUE(client.send({&octet, 1}));
@@ -59,8 +59,8 @@ void announces_arrive(const char* address, const net::Ipv6& server_address, cons
   Server server(io, address);
   std::vector<PcpPeer> heard;
   PcpSocket client(io, server.peer(server_address), std::nullopt,
-                   [&](std::span<const uint8_t> datagram, const auto& from) {
-                     if (datagram.size() == 24) heard.push_back(from);
+                   [&](std::span<const uint8_t> datagram, const auto& from, bool unasked) {
+                     if (datagram.size() == 24 && unasked) heard.push_back(from);
                      io.stop();
                    });
   const auto listening = client.listen_for_announcements();
@@ -93,7 +93,7 @@ TEST(PcpSocket, PCC_014_a_port_nobody_listens_on_is_told_and_another_server_can_
   }
   Server server(io, "::1");
   int told = 0;
-  PcpSocket client(io, gone, std::nullopt, [](auto, const auto&) {});
+  PcpSocket client(io, gone, std::nullopt, [](auto, const auto&, bool) {});
   client.on_unreachable([&] {
     ++told;
     io.stop();
