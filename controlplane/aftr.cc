@@ -158,9 +158,10 @@ net::Result<void, StartError> Aftr::start_pcp() {
                std::to_string(restored.moved) + " of them elsewhere, and " + std::to_string(restored.lost) +
                " lost; their clients are told");
   if (restored.told > 0)
-    watch_.say("mappings of PCP's are in " + config_->dataplane.state_dir +
-               " that no PCP store knows of: they live on, " + std::to_string(restored.told) +
-               " hosts are told to ask anew, and whoever asks first has them");
+    watch_.say(
+        "mappings that PCP made are in " + config_->dataplane.state_dir +
+        " without a record of who asked: they live on, and whoever asks first has them; hosts told to ask anew: " +
+        std::to_string(restored.told));
   return {};
 }
 

@@ -1,5 +1,6 @@
 """A gateway that speaks NAT-PMP alone, written from RFC 6886: an independent check of the client."""
 
+import itertools
 import select
 import socket
 import struct
@@ -36,6 +37,10 @@ class Gateway:
         """Another outside address, nothing mapped, the epoch anew."""
         self.address, self.next_port, self.began = address, first_port, time.monotonic() - uptime
         self.mappings.clear()
+
+    def asked(self):
+        """The requests, those that were only repeated counted once."""
+        return [request for request, _ in itertools.groupby(self.requests)]
 
     def epoch(self):
         return int(time.monotonic() - self.began)

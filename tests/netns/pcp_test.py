@@ -293,7 +293,7 @@ class LostStore(crafted.LabTest):
             self.assertLess(told.epoch, 60)
         version, opcode, result, epoch, address = struct.unpack("!BBHI4s", by_natpmp[0])
         self.assertEqual((version, opcode, result, address), (0, 128, 0, socket.inet_aton(first.outside)))
-        self.assertIn("1 hosts are told to ask anew", self.lab.processes["portoland"].tail())
+        self.assertIn("hosts told to ask anew: 1", self.lab.processes["portoland"].tail())
         again = self.map(os.urandom(12))  # the nonce was lost with the store
         self.assertEqual((again.result, again.outside, again.outside_port), (pcp.SUCCESS, first.outside, first.outside_port))
 
