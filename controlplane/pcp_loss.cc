@@ -10,8 +10,11 @@ namespace {
 
 constexpr unsigned copies = 10;  // RFC 6887 §14.1.3, RFC 6886 §3.2.1
 
-void add_pcp(std::vector<pcp::Notice>& notices, const pcp::Source& to) {
-  notices.push_back({to, {}, pcp::build_announce_response(0), std::nullopt, copies});
+pcp::Notice pcp_notice(const pcp::Source& to) { return {to, {}, pcp::build_announce_response(0)}; }
+
+void add_to_all(std::vector<pcp::Notice>& notices, const pcp::Source& to) {
+  notices.push_back(pcp_notice(to));
+  notices.back().copies = copies;
 }
 
 void add_natpmp(std::vector<pcp::Notice>& notices, const pcp::Source& to, net::Ipv4 outside) {
@@ -29,11 +32,11 @@ net::Ipv6 softwire_address(const pipeline::Snapshot& snapshot, uint8_t number) {
 std::vector<pcp::Notice> notices_to_links(const pipeline::Snapshot& snapshot, bool natpmp) {
   std::vector<pcp::Notice> notices;
   for (const net::Ipv6& server : snapshot.softwire.aftr_addresses)
-    add_pcp(notices, {all_nodes, std::nullopt, server, pcp::client_port});
+    add_to_all(notices, {all_nodes, std::nullopt, server, pcp::client_port});
   if (snapshot.inside.prefixes.empty()) return notices;
   const pcp::Source inside{net::mapped(all_hosts), all_hosts, net::mapped(snapshot.inside.address.address),
                            pcp::client_port};
-  add_pcp(notices, inside);
+  add_to_all(notices, inside);
   const nat::Pool& pool = snapshot.policy.pool;
   if (natpmp && pool.address_count() == 1) add_natpmp(notices, inside, pool.address_of(0));
   return notices;
@@ -54,10 +57,10 @@ std::vector<pcp::Notice> LostClients::notices(const pipeline::Snapshot& snapshot
     const auto& [b4, inside] = key;
     const net::Ipv4 server = host.plain ? snapshot.inside.address.address : softwire_ipv4;
     const pcp::Source to{b4, inside, net::mapped(server), pcp::client_port};
-    add_pcp(notices, to);
+    notices.push_back(pcp_notice(to));
     if (natpmp) add_natpmp(notices, to, host.outside);
     if (host.plain || (told != nullptr && *told == b4)) continue;
-    add_pcp(notices, {b4, std::nullopt, softwire_address(snapshot, host.softwire), pcp::client_port});
+    notices.push_back(pcp_notice({b4, std::nullopt, softwire_address(snapshot, host.softwire), pcp::client_port}));
     told = &b4;
   }
   return notices;
