@@ -176,13 +176,14 @@ TEST_F(NatPmpClient, NPM_016_only_the_gateway_that_was_asked_is_believed) {
   ignored(good, {net::mapped(endpoint("192.168.1.2:0").address), 5351}, "another address");
   ignored(good, {pcp.server.address, 5352}, "another port");
   ignored(with(0, 1), pcp.server, "version 1");
+  pcp.client.receive(address_is(66), {net::mapped(endpoint("192.168.1.2:0").address), 5351}, pcp.now);  // announced
   ignored(with(1, 2), pcp.server, "a request");
   ignored(with(1, 129), pcp.server, "the answer for UDP");
   ignored(with(9, 0x91), pcp.server, "another inside port");
   ignored(Octets(good.begin(), good.end() - 1), pcp.server, "15 octets");
   ignored(Octets(good.begin(), good.begin() + 3), pcp.server, "3 octets");
   pcp.deliver(good);
-  EXPECT_EQ(pcp.last(), ask_address);
+  EXPECT_EQ(pcp.last(), ask_address) << "another gateway's address was taken";
 }
 
 TEST_F(NatPmpClient, NPM_016_requests_are_made_one_at_a_time) {
