@@ -94,6 +94,7 @@ class LabTest(unittest.TestCase):
     binaries, device, workers = None, "af_packet", 1
     lab_options = {}
     ports = itertools.count(20000)
+    openings = itertools.count()
     maxDiff = None
 
     @classmethod
@@ -153,8 +154,11 @@ class LabTest(unittest.TestCase):
             UDP(sport=self.port, dport=dport) / Raw(payload)
 
     def open_udp(self, b4=B3, source=HOME, destination=REMOTE):
-        """Opens a mapping by one packet; returns its outside address and port."""
-        out = self.up(self.udp(source=source, destination=destination), b4)
+        """Opens a mapping by one packet; returns its outside address and port. Packets sent before may still be coming."""
+        payload = b"opening %d" % next(LabTest.openings)
+        self.access.send(encapsulated(self.udp(payload, source=source, destination=destination), b4))
+        out = self.internet.receive(lambda packet: bytes(packet).endswith(payload))
+        self.assertIsNotNone(out, f"the opening packet did not come out within {SECONDS} s")
         return out[IP].src, out[UDP].sport
 
     # --- assertions -------------------------------------------------------------------------------------------------
