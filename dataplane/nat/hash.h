@@ -1,8 +1,9 @@
 // The keyed hash of every table whose keys strangers choose, and the generator that chooses ports. The hash is a sum of
-// products under secret factors from getrandom(2), strongly universal (Dietzfelbinger 1996; Thorup, "High speed hashing
-// for integers and strings", 2015, §3): whatever keys somebody chooses without knowing the factors, any two meet in one
-// bucket with the probability of chance. A multiplication a word, so that a burst's hashes overlap; one more at the end,
-// because the sums of keys that follow each other, as ports do, follow each other too and would crowd into few buckets.
+// products under secret summands from getrandom(2), pair-multiply-shift, strongly universal in its high half (Thorup,
+// "High speed hashing for integers and strings", 2015): whatever keys somebody chooses without knowing the summands, any
+// two meet in one bucket with the probability of chance. One multiplication for 64 bits, so that a burst's hashes
+// overlap; one more at the end, because the sums of keys that follow each other, as ports do, follow each other too and
+// would crowd into few buckets.
 #pragma once
 
 #include <algorithm>
@@ -42,14 +43,13 @@ class Random {  // xoshiro256++
 };
 
 class Hasher {
-  __extension__ using Wide = unsigned __int128;
   static constexpr size_t words_max = 6;
 
  public:
-  // `seed`: of the factors, as Random takes it.
+  // `seed`: of the summands, as Random takes it.
   explicit Hasher(uint64_t seed = 0) {
     Random random(seed);
-    for (Wide& factor : factors_) factor = Wide{random.next64()} << 64 | random.next64();
+    for (uint64_t& summand : summands_) summand = random.next64();
   }
 
   // Of a value whose size is a multiple of 8 and whose bytes are its identity.
@@ -59,16 +59,17 @@ class Hasher {
   operator()(const Key& key) const {
     std::array<uint64_t, sizeof(Key) / 8> words;
     std::memcpy(words.data(), &key, sizeof key);
-    Wide sum = factors_[words_max];
-    for (size_t i = 0; i < words.size(); ++i) sum += factors_[i] * words[i];
-    auto mixed = static_cast<uint64_t>(sum >> 64);
-    mixed ^= mixed >> 32;
+    uint64_t sum = summands_[2 * words_max];
+    for (size_t i = 0; i < words.size(); ++i)
+      sum += (summands_[2 * i] + (words[i] >> 32)) * (summands_[2 * i + 1] + static_cast<uint32_t>(words[i]));
+    uint64_t mixed = sum >> 32;
+    mixed ^= mixed >> 15;
     mixed *= 0x9fb2'1c65'1e98'df25;  // any odd number whose bits are mixed
     return static_cast<uint32_t>(mixed >> 32);
   }
 
  private:
-  std::array<Wide, words_max + 1> factors_;
+  std::array<uint64_t, 2 * words_max + 1> summands_;
 };
 
 }  // namespace portolan::nat

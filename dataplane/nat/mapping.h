@@ -58,21 +58,6 @@ struct alignas(64) Mapping {
   [[nodiscard]] bool is_static() const { return has(explicit_life) && expiry_s == never_s; }
   [[nodiscard]] net::Endpoint inside() const { return {inside_address, inside_port}; }
   [[nodiscard]] net::Endpoint outside() const { return {outside_address, outside_port}; }
-
-  // Whether a packet, of TCP without SYN, FIN and RST, may pass and changes no more than the time of last use. Where
-  // not, or where a flag is set that these do not know, the shard is asked. `first`: it is to or from first_remote.
-  // `knows_remotes`: as Policy's.
-  [[nodiscard]] bool is_steady_outbound(bool first, bool knows_remotes) const {
-    if ((flags & ~steady_flags) != (in_use | implicit_life)) return false;
-    if (protocol == net::Protocol::tcp) return first && tcp_state == TcpState::established;
-    return !knows_remotes || first;
-  }
-  [[nodiscard]] bool is_steady_inbound(bool first, bool knows_remotes) const {
-    if ((flags & ~(steady_flags | implicit_life)) != in_use) return false;
-    if (!first) return !knows_remotes;
-    return protocol != net::Protocol::tcp || tcp_state == TcpState::established;
-  }
-  static constexpr uint8_t steady_flags = explicit_life | plain | untracked;
 };
 static_assert(sizeof(Mapping) == 64 && std::is_trivially_copyable_v<Mapping>);
 

@@ -113,7 +113,7 @@ class Shard {
                                                       net::Endpoint remote, uint8_t tcp_flags, uint32_t now_s);
   [[nodiscard]] std::optional<Verdict> admit_inbound(MappingIndex index, net::Endpoint remote, uint8_t tcp_flags,
                                                      uint32_t now_s);
-  // What admit_outbound() does for a packet that changes nothing else (Mapping::is_steady_outbound).
+  // What admit_outbound() does for a packet that changes nothing else (pipeline/steady.h).
   void stamp(MappingIndex index, uint32_t now_s) { slab_.set(index, &Mapping::last_seen_s, now_s); }
   // The same for ICMP errors, which keep nothing alive. Inbound: any router may send one about a known remote
   // (RFC 4787 REQ-12).

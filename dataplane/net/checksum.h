@@ -22,10 +22,11 @@ constexpr uint16_t fold(ChecksumSum sum) {
   return static_cast<uint16_t>(sum);
 }
 
-// The same of a sum that fits in 32 bits.
-constexpr uint16_t fold32(uint32_t sum) {
-  sum = (sum & 0xffff) + (sum >> 16);
-  return static_cast<uint16_t>((sum & 0xffff) + (sum >> 16));
+// Ones-complement addition: the carry comes back in at the end.
+constexpr uint16_t plus(uint16_t a, uint16_t b) {
+  uint16_t sum = 0;
+  const bool carry = __builtin_add_overflow(a, b, &sum);
+  return static_cast<uint16_t>(sum + (carry ? 1 : 0));
 }
 
 constexpr ChecksumSum sum_of(Ipv4 address) { return (address.bits.raw() & 0xffffU) + (address.bits.raw() >> 16); }
@@ -42,11 +43,6 @@ constexpr ChecksumSum difference(ChecksumSum from, ChecksumSum to) {
 // HC' = ~(~HC + ~m + m') (RFC 1624 eqn. 3), with `delta` = ~m + m' folded or not.
 constexpr be16 updated(be16 checksum, ChecksumSum delta) {
   return be16::from_raw(static_cast<uint16_t>(~fold(ChecksumSum{static_cast<uint16_t>(~checksum.raw())} + delta)));
-}
-
-// The same with a delta of less than 2^31.
-constexpr be16 updated32(be16 checksum, uint32_t delta) {
-  return be16::from_raw(static_cast<uint16_t>(~fold32(uint32_t{static_cast<uint16_t>(~checksum.raw())} + delta)));
 }
 
 // The complement of a whole packet's sum, ready for its checksum field.

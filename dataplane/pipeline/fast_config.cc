@@ -55,8 +55,8 @@ FastConfig::FastConfig(const Snapshot& snapshot)
       softwire_fits_bytes(snapshot.softwire.mtu_bytes - overhead_bytes),
       inside_mtu_bytes(snapshot.inside.mtu_bytes),
       many_workers(snapshot.policy.pool.workers() > 1),
-      knows_remotes(snapshot.policy.knows_remotes()),
-      udp_inbound_refresh(snapshot.policy.timeouts.udp_inbound_refresh) {
+      udp_inbound_refresh(snapshot.policy.timeouts.udp_inbound_refresh),
+      steady(snapshot.policy.knows_remotes()) {
   open_doors(snapshot);
   list_ours(snapshot);
   const auto& prefixes_of_pool = snapshot.policy.pool.prefixes();
@@ -70,10 +70,7 @@ FastConfig::FastConfig(const Snapshot& snapshot)
     outer_class_mask = 3;
     outer_class = static_cast<uint8_t>(*snapshot.softwire.pipe_dscp << 2);
   }
-  if (snapshot.internet.remark_dscp) {
-    inbound_tos_mask = 3;
-    inbound_tos = static_cast<uint8_t>(*snapshot.internet.remark_dscp << 2);
-  }
+  remarks = snapshot.internet.remark_dscp.has_value();
   list_softwires(snapshot);
   classify_octets(snapshot);
 }
@@ -107,7 +104,7 @@ void FastConfig::open_doors(const Snapshot& snapshot) {
     Shape& shape = shapes[static_cast<size_t>(side)];
     if (link.vlan != 0) continue;
     const bool ipv6 = side == Side::access;
-    shape.fits = 0xffff;
+    shape.known = true;
     net::header_at<net::EthernetHeader>(shape.octets.data()) = {
         link.mac, {}, static_cast<uint16_t>(ipv6 ? net::EtherType::ipv6 : net::EtherType::ipv4)};
     constexpr net::Mac all{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
@@ -171,13 +168,19 @@ void FastConfig::open_ways(const Snapshot& snapshot, const Gateways& gateways) {
     const auto open = [&](Way& way, net::EtherType type) {
       way = {};
       if (to) write_link(way, snapshot.link(side), *to, type);
+      way.bytes = way.link_bytes;
       way.open = to.has_value() && snapshot.serves(side);
     };
     if (side == Side::internet) open(to_internet, net::EtherType::ipv4);
-    if (side == Side::inside) open(to_inside, net::EtherType::ipv4);
+    if (side == Side::inside) {
+      open(to_inside, net::EtherType::ipv4);
+      to_inside.fits_bytes = to_inside.open ? inside_mtu_bytes : 0;
+    }
     for (size_t i = 0; side == Side::access && i < softwire_count; ++i) {
       open(into_softwire[i], net::EtherType::ipv6);
       write_tunnel(into_softwire[i], snapshot.softwire, snapshot.softwire.aftr_addresses[i]);
+      into_softwire[i].bytes = into_softwire[i].link_bytes + overhead_bytes;
+      into_softwire[i].fits_bytes = into_softwire[i].open ? softwire_fits_bytes : 0;
     }
   }
 }

@@ -6,13 +6,16 @@
 #include <bit>
 #include <cstdint>
 
+#include "dataplane/pipeline/octets.h"
 #include "dataplane/pipeline/snapshot.h"
+#include "dataplane/pipeline/steady.h"
 
 namespace portolan::pipeline {
 
 // An IPv6 address or mask as it lies in memory.
 using Ipv6Words = std::array<uint64_t, 2>;
 inline Ipv6Words words_of(const net::Ipv6& address) { return std::bit_cast<Ipv6Words>(address.bytes); }
+inline Ipv6Words words_of(Octets address) { return std::bit_cast<Ipv6Words>(address); }
 // Not std::array's operator==, which g++ 12 makes a call of memcmp.
 inline bool same(const Ipv6Words& a, const Ipv6Words& b) { return ((a[0] ^ b[0]) | (a[1] ^ b[1])) == 0; }
 
@@ -31,9 +34,11 @@ struct FastConfig {
     Ipv6Words address{~uint64_t{0}, ~uint64_t{0}}, mask{};  // at first: nobody's
   };
   static constexpr size_t tunnel_bytes_usual = sizeof(net::EthernetHeader) + sizeof(net::Ipv6Header);
-  struct Way {                         // what goes before a packet that leaves through a side
+  struct alignas(64) Way {             // what goes before a packet that leaves through a side
     std::array<uint8_t, 80> header{};  // link layer; access: then IPv6, of which each packet changes some
     uint32_t link_bytes = 0;           // of it
+    uint32_t bytes = 0;                // all of it
+    uint32_t fits_bytes = 0;           // of packets: the MTU less what goes before; 0: not open
     bool open = false;                 // there is such a side, and its gateway is known
   };
   // What its first octet tells of an address; few need a closer look.
@@ -59,7 +64,7 @@ struct FastConfig {
   uint32_t overhead_bytes = 0;              // of a tunnel
   struct Shape {                            // of a frame's first 16 octets: for us, and IPv6 or IPv4 without options
     std::array<uint8_t, 16> octets{}, mask{};
-    int fits = ~0;  // bit by bit: which octets must agree under the mask; ~0: none ever does
+    bool known = false;
   };
   std::array<Shape, side_count> shapes{};  // of what usually comes, by Side: untagged, on a device of its own
   struct Block {                           // of addresses
@@ -74,11 +79,12 @@ struct FastConfig {
   } pool;
   uint32_t internet_address = 0, inside_address = 0;
   Block inside{};                                    // the first of the prefixes of subscribers without a softwire
-  uint8_t outer_class_mask = 0xff, outer_class = 0;  // as inbound_tos below, of the IPv6 header
-  uint8_t inbound_tos_mask = 0xff, inbound_tos = 0;  // what stays of the type of service, and what comes in
+  uint8_t outer_class_mask = 0xff, outer_class = 0;  // what stays of the traffic class, and what comes in
+  bool remarks = false;                              // inbound the DSCP becomes another
   uint32_t internet_mtu_bytes = 0, softwire_fits_bytes = 0, inside_mtu_bytes = 0;
   bool many_workers = false;
-  bool knows_remotes = false, udp_inbound_refresh = false;  // of the policy
+  bool udp_inbound_refresh = false;  // of the policy
+  Steady steady{false};
   std::array<Way, softwires_max> into_softwire;
   Way to_internet, to_inside;
 
