@@ -152,7 +152,7 @@ class FastPath::Pass {
       }
       constexpr uint32_t link_bytes = sizeof(net::EthernetHeader);
       if (!take<side>(frame->data + link_bytes, frame->bytes - link_bytes, *end)) {
-        if (side != Side::internet) leave(frame);
+        leave(frame);
         continue;
       }
       end->frame = frame;
@@ -429,8 +429,7 @@ class FastPath::Pass {
   void take_by_door(Frame* frame, uint32_t link_bytes) {
     auto *&end = end_of<side>(), *&ready = ready_of<side>();
     if (!take<side>(frame->data + link_bytes, frame->bytes - link_bytes, *end)) {
-      if (side != Side::internet) leave(frame);
-      return;
+      return leave(frame);
     }
     end->frame = frame;
     if (++end - ready > lag) look_up(*ready++);
@@ -522,6 +521,7 @@ class FastPath::Pass {
   // What moves a connection, or may be refused, or comes from another B4, or whose mapping the second loop did not
   // guess: its guess was another's.
   [[gnu::noinline]] bool admit_outbound(OutboundWork& work) {
+    if (work.frame > left_from_) return false;
     const bool found = is_of(shard_[work.mapping], work.ip) && same(words_of(shard_[work.mapping].b4), work.b4);
     const auto b4 = std::bit_cast<net::Ipv6>(work.b4);
     const net::Endpoint remote = endpoint_of(remote_of(work.ip, true));
@@ -542,9 +542,7 @@ class FastPath::Pass {
     const auto key = std::bit_cast<nat::OutboundKey>(key_of(work, mask_of(work)));
     work.mapping = shard_.find(key, work.hash);
     if (work.mapping != nat::null_mapping) return true;
-    if (work.frame > left_from_ || openings.spent() ||
-        (work.packet.tcp && !opens_mapping(tcp_flags_of(work.ip, work.packet))))
-      return false;
+    if (openings.spent() || (work.packet.tcp && !opens_mapping(tcp_flags_of(work.ip, work.packet)))) return false;
     const auto made = shard_.open_mapping(key, work.hash, b4, work.softwire, remote, now_s_);
     if (!made) return false;
     work.mapping = *made;
@@ -557,6 +555,7 @@ class FastPath::Pass {
   }
 
   [[gnu::noinline]] bool admit_inbound(const InboundWork& work, bool plain) {
+    if (work.frame > left_from_) return false;
     const uint8_t flags = tcp_flags_of(work.ip, work.packet);
     if (shard_.admit_inbound(work.mapping, endpoint_of(remote_of(work.ip, false)), flags, now_s_)) return false;
     if ((flags & net::tcp_syn) != 0)

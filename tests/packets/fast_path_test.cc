@@ -96,6 +96,9 @@ Bytes tagged(Bytes frame, uint16_t vlan) {
   return frame;
 }
 
+constexpr uint8_t later_flags[] = {
+    net::tcp_ack, net::tcp_ack, net::tcp_syn | net::tcp_ack, net::tcp_syn, net::tcp_fin | net::tcp_ack, net::tcp_rst};
+
 // What a remote would answer to a packet that left; empty if it is none of TCP and UDP.
 Bytes answer_to(const Outcome& outcome, RandomFrames& random) {
   Bytes frame = outcome.bytes;
@@ -115,10 +118,29 @@ Bytes answer_to(const Outcome& outcome, RandomFrames& random) {
   if (ip.protocol != 6 && ip.protocol != 17) return {};
   std::swap(ports.source, ports.destination);
   if (random.below(8) == 0) ports.source = {static_cast<uint16_t>(ports.source.number ^ 1U)};
-  constexpr uint8_t flags[] = {
-      net::tcp_ack, net::tcp_ack, net::tcp_syn | net::tcp_ack, net::tcp_syn, net::tcp_fin | net::tcp_ack, net::tcp_rst};
   if (ip.protocol == 6)
-    net::header_at<net::TcpHeader>(frame.data() + link_bytes + sizeof ip).flags = flags[random.below(std::size(flags))];
+    net::header_at<net::TcpHeader>(frame.data() + link_bytes + sizeof ip).flags =
+        later_flags[random.below(std::size(later_flags))];
+  return frame;
+}
+
+// What a host sends after this frame from the same port: to the same remote or another.
+Bytes after(Bytes frame, Side side, RandomFrames& random) {
+  size_t at = sizeof(net::EthernetHeader) + (frame.size() > 12 && frame[12] == 0x81 ? sizeof(net::VlanTag) : 0);
+  if (side == Side::access) {
+    if (frame.size() < at + sizeof(net::Ipv6Header)) return frame;
+    const auto& outer = net::header_at<net::Ipv6Header>(frame.data() + at);
+    if (outer.next_header != static_cast<uint8_t>(net::Protocol::ipv4)) return frame;
+    at += sizeof outer;
+  }
+  if (frame.size() < at + sizeof(net::Ipv4Header) + sizeof(net::TcpHeader)) return frame;
+  auto& ip = net::header_at<net::Ipv4Header>(frame.data() + at);
+  if (ip.version() != 4 || ip.header_bytes() != sizeof ip || ip.is_fragment()) return frame;
+  if (random.below(4) == 0) ip.destination = {uint32_t{ip.destination.bits} ^ 1U};
+  set_checksum(ip);
+  if (ip.protocol == static_cast<uint8_t>(net::Protocol::tcp))
+    net::header_at<net::TcpHeader>(frame.data() + at + sizeof ip).flags =
+        later_flags[random.below(std::size(later_flags))];
   return frame;
 }
 
@@ -164,6 +186,14 @@ std::string texts_of(const std::vector<Outcome>& outcomes) {
   return out;
 }
 
+// One of our softwires for all of a burst: a subscriber who uses two within one is served as two B4s that fight.
+void send_to(uint8_t softwire, Bytes& frame) {
+  const size_t at = sizeof(net::EthernetHeader) + (frame.size() > 12 && frame[12] == 0x81 ? sizeof(net::VlanTag) : 0);
+  if (frame.size() < at + sizeof(net::Ipv6Header)) return;
+  uint8_t& last = net::header_at<net::Ipv6Header>(frame.data() + at).destination.bytes[15];
+  if (last == 1 || last == 2) last = softwire;
+}
+
 // Where two B4s of one prefix fight within a burst, it is chance which of them is served: not compared.
 bool has_another_b4(const Bytes& frame) {
   constexpr size_t interface_id = sizeof(net::EthernetHeader) + offsetof(net::Ipv6Header, source) + 7;
@@ -182,20 +212,27 @@ TEST_P(FastPath, decides_as_the_stages_do) {
   settings.fast_path = false;
   Network slow(settings);
   RandomFrames random(4711);
-  std::vector<Bytes> answers, history;
+  std::vector<Bytes> answers;
+  std::array<std::vector<Bytes>, pipeline::side_count> history;  // by Side, of hosts: what they have sent
   uint32_t now_s = start_s;
   for (size_t count = 0; count < frames_max / workers;) {
     Side side = std::array{Side::access, Side::access, Side::internet, Side::inside}[random.below(4)];
     if (!answers.empty() && random.below(2) == 0) side = Side::internet;
     std::vector<Bytes> burst;
+    const auto softwire = static_cast<uint8_t>(random.below(4) == 0 ? 2 : 1);
     for (uint32_t i = random.below(pipeline::burst_max) + 1; i > 0; --i) {
       if (side == Side::internet && !answers.empty() && random.below(8) != 0)
         burst.push_back(answers[random.below(static_cast<uint32_t>(answers.size()))]);
-      else if (side != Side::internet && !history.empty() && random.below(2) == 0)  // TCP goes on, UDP again
-        burst.push_back(history[random.below(static_cast<uint32_t>(history.size()))]);
+      else if (auto& sent = history[static_cast<size_t>(side)]; !sent.empty() && random.below(2) == 0)
+        burst.push_back(after(sent[random.below(static_cast<uint32_t>(sent.size()))], side, random));
       else
         burst.push_back(
             tagged(random.below(2) == 0 ? random.sound(side) : random.next(side), settings.snapshot.link(side).vlan));
+      if (auto& sent = history[static_cast<size_t>(side)]; side != Side::internet && sent.size() < 400)
+        sent.push_back(burst.back());
+      else if (side != Side::internet)
+        sent[random.below(400)] = burst.back();
+      if (side == Side::access) send_to(softwire, burst.back());
       if (random.below(32) == 0) random.damage(burst.back());
       if (side == Side::access && has_another_b4(burst.back())) burst.pop_back();
     }
