@@ -100,12 +100,13 @@ class Portoland(Program):
         config.write_text(self.configuration())
         return [str(self.binaries / "portoland"), "-c", str(config)]
 
-    def __enter__(self):
-        super().__enter__()
+    def ready(self):
+        if not super().ready():
+            return False
         for task in pathlib.Path(f"/proc/{self.process.pid}/task").iterdir():
-            if "pcp" in self.settings.measure and (task / "comm").read_text().startswith("rte-worker"):
+            if "pcp" in self.phase.measure and (task / "comm").read_text().startswith("rte-worker"):
                 give_long_slices(int(task.name))
-        return self
+        return True
 
     def configuration(self):
         inside = memif(self.folder, 0, "server")
