@@ -144,7 +144,8 @@ BENCHMARK(find_outbound)->Arg(1'000)->Arg(100'000)->Arg(1'000'000);
 BENCHMARK(find_inbound)->Arg(1'000)->Arg(100'000)->Arg(1'000'000);
 BENCHMARK(open_mapping)->Arg(1'000)->Arg(100'000)->Arg(1'000'000)->Unit(benchmark::kMillisecond);
 BENCHMARK(expire_all)
-    ->ArgsProduct({{100'000, 1'000'000}, {nat::Shard::tended_busy_max, nat::Shard::tended_idle_max}})
+    ->ArgsProduct({{100'000, 1'000'000},
+                   {nat::Shard::tended_busy_max, nat::Shard::tended_max, nat::Shard::tended_too_late_max}})
     ->Unit(benchmark::kMillisecond);
 
 }  // namespace

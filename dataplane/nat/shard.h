@@ -56,9 +56,12 @@ struct ShardCounters {
 
 class Shard {
  public:
-  // A look that ends a mapping takes a quarter of a microsecond (shard_bench, expire_all); a burst of 64 packets 10
-  // to 20.
-  static constexpr uint32_t tended_busy_max = 32, tended_idle_max = 256, behind_max_s = 2;
+  // A look that ends a mapping takes a quarter of a microsecond (shard_bench, expire_all), one or two where frames have
+  // thrown the tables out of the caches; a burst of 64 packets 6 to 20. So few that no packet waits 100 us for a
+  // million mappings that are due at once, be it one that finds the worker idle. In a flood of new mappings they may
+  // end some seconds late, then more of them at a time, for their records are needed.
+  static constexpr uint32_t tended_busy_max = 8, tended_max = 32, tended_too_late_max = 128;
+  static constexpr uint32_t late_s = 4, too_late_s = 8;  // behind the time
 
   // Opens the slab (see Slab::open) and rebuilds every index from the records in it; records the settings no longer
   // allow are ended. Errors: one sentence with the path and the way out.
@@ -125,10 +128,12 @@ class Shard {
   // The rules from now on; its pool is the present one's successor and has room (see has_room_for()). The caller keeps
   // them alive until they have been replaced. What they no longer allow is ended by and by.
   void use(const Policy& policy);
-  // How many records tend() may look at now: few where packets wait, so that a million mappings due in one second delay
-  // none of them much, unless the wheel has fallen so far behind that mappings live seconds too long.
-  [[nodiscard]] uint32_t tending_budget(uint32_t now_s, bool packets_wait) const {
-    return packets_wait && wheel_.behind_s(now_s) < behind_max_s ? tended_busy_max : tended_idle_max;
+  // How many records tend() may look at now: fewer where packets came, unless the wheel has fallen so far behind that
+  // mappings live seconds too long.
+  [[nodiscard]] uint32_t tending_budget(uint32_t now_s, bool packets_came) const {
+    const uint32_t behind_s = wheel_.behind_s(now_s);
+    if (behind_s >= too_late_s) return tended_too_late_max;
+    return packets_came && behind_s < late_s ? tended_busy_max : tended_max;
   }
   // One turn of everything that is done between bursts: expiry, the sweep after use(), the audit. Each looks at no more
   // than `budget` records, so that no packet waits long. Returns how many they were.

@@ -490,7 +490,7 @@ class FastPath::Pass {
   // Another DSCP for what comes in (DSL-066).
   [[gnu::noinline]] void remark(const net::Ipv4Header& ip, PlainPacket& packet, uint8_t& tos) const {
     constexpr unsigned ecn = 3;
-    tos = static_cast<uint8_t>((ip.tos & ecn) | *config_.internet.remark_dscp << 2);
+    tos = static_cast<uint8_t>((ip.tos & ecn) | unsigned{*config_.internet.remark_dscp} << 2);
     if (tos != ip.tos) packet.special |= PlainPacket::other_tos;
   }
 

@@ -157,20 +157,27 @@ TEST_F(ShardTimers, the_budget_bounds_a_look_and_loses_nothing) {
   EXPECT_EQ(shard_->mappings_live(), 0U);
 }
 
-TEST_F(ShardTimers, while_packets_wait_a_look_is_short_until_mappings_live_too_long) {
-  constexpr uint16_t mappings = 15 * Shard::tended_busy_max;
+TEST_F(ShardTimers, while_packets_come_a_look_is_short_until_mappings_live_too_long) {
+  constexpr uint16_t mappings = 600;
   for (uint16_t port = 0; port < mappings; ++port) open(key_of(1U + port / 50U, port));
-  const auto look = [&](bool packets_wait) {
-    return shard_->tend(now_s_, shard_->tending_budget(now_s_, packets_wait));
+  const auto look = [&](bool packets_came) {
+    return shard_->tend(now_s_, shard_->tending_budget(now_s_, packets_came));
   };
   for (; now_s_ < start_s + 301; ++now_s_) ASSERT_EQ(look(true), 0U);
   EXPECT_EQ(look(true), Shard::tended_busy_max) << "they are due";
   EXPECT_EQ(shard_->mappings_held(), Shard::tended_busy_max);
-  ++now_s_;
-  EXPECT_EQ(look(true), Shard::tended_idle_max) << "more than a second too late";
-  EXPECT_EQ(shard_->mappings_held(), Shard::tended_busy_max + Shard::tended_idle_max);
-  --now_s_;
-  EXPECT_GT(look(false), Shard::tended_busy_max) << "nobody waits";
+  EXPECT_EQ(look(false), Shard::tended_max) << "nothing came, but it may any moment";
+  EXPECT_EQ(shard_->mappings_held(), Shard::tended_busy_max + Shard::tended_max);
+  const uint32_t before_due_s = now_s_ - 1;  // where the wheel stands
+  const auto look_at = [&](uint32_t behind_s, bool packets_came) {
+    now_s_ = before_due_s + behind_s;
+    return look(packets_came);
+  };
+  EXPECT_EQ(look_at(Shard::late_s - 1, true), Shard::tended_busy_max);
+  EXPECT_EQ(look_at(Shard::late_s, true), Shard::tended_max) << "late";
+  EXPECT_EQ(look_at(Shard::too_late_s - 1, true), Shard::tended_max);
+  EXPECT_EQ(look_at(Shard::too_late_s, true), Shard::tended_too_late_max) << "too late";
+  EXPECT_EQ(look_at(Shard::too_late_s, false), Shard::tended_too_late_max);
 }
 
 TEST_F(ShardTimers, due_tells_when) {
