@@ -190,10 +190,10 @@ class FastPath::Pass {
 
   bool take_softwire(uint8_t* at, uint32_t bytes, OutboundWork& work) const {
     const auto first = load<uint64_t>(at);  // version, class, flow, payload length, next header, hop limit
-    const Octets b4 = octets_at(at + offsetof(net::Ipv6Header, source));
-    const Octets to = octets_at(at + offsetof(net::Ipv6Header, destination));
     uint32_t room = net::swap_if_little(static_cast<uint16_t>(first >> 32));
     if (room + ipv6_bytes > bytes) return false;
+    const Octets b4 = octets_at(at + offsetof(net::Ipv6Header, source));
+    const Octets to = octets_at(at + offsetof(net::Ipv6Header, destination));
     uint8_t* ip = at + ipv6_bytes;
     if (const net::Protocol next{static_cast<uint8_t>(first >> 48)}; next != net::Protocol::ipv4) {
       if (next != net::Protocol::destination_options || room < sizeof(net::EncapsulationLimit) ||
@@ -289,7 +289,7 @@ class FastPath::Pass {
     return !fast_.second_octets[address[1]] || is_nobodys(load<net::Ipv4>(address));
   }
 
-  // Third loop, of what comes from inside. What cannot go is for the stages, and untouched.
+  // Second loop, of what comes from inside. What cannot go is for the stages, and untouched.
   [[gnu::noinline, gnu::flatten]] void send_outbound() {
     const FastConfig::Way& way = fast_.to_internet;
     const uint32_t link_bytes = way.link_bytes;
@@ -518,7 +518,7 @@ class FastPath::Pass {
                                                                      mapping.protocol, shared)));
   }
 
-  // What moves a connection, or may be refused, or comes from another B4, or whose mapping the second loop did not
+  // What moves a connection, or may be refused, or comes from another B4, or whose mapping the first loop did not
   // guess: its guess was another's.
   [[gnu::noinline]] bool admit_outbound(OutboundWork& work) {
     if (work.frame > left_from_) return false;
