@@ -392,7 +392,8 @@ class FastPath::Pass {
 
   // What is rare.
 
-  // To the stages, which open mappings after this pass: to keep the order, none is opened here for a later frame.
+  // To the stages, which come after this pass: to keep the order, no later frame opens a mapping or moves a connection
+  // here.
   void leave(const Frame* frame) { left_from_ = std::min(left_from_, frame); }
 
   [[gnu::noinline]] void sort_any() {
@@ -428,9 +429,7 @@ class FastPath::Pass {
   template <Side side>
   void take_by_door(Frame* frame, uint32_t link_bytes) {
     auto *&end = end_of<side>(), *&ready = ready_of<side>();
-    if (!take<side>(frame->data + link_bytes, frame->bytes - link_bytes, *end)) {
-      return leave(frame);
-    }
+    if (!take<side>(frame->data + link_bytes, frame->bytes - link_bytes, *end)) return leave(frame);
     end->frame = frame;
     if (++end - ready > lag) look_up(*ready++);
   }
