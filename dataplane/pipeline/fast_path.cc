@@ -331,13 +331,22 @@ class FastPath::Pass {
       const nat::Mapping& mapping = shard_[work.mapping];  // that of none is free
       const bool plain = mapping.has(nat::Mapping::plain);
       const uint32_t total = work.packet.total;
-      if (!plain && mapping.softwire >= fast_.softwire_count) continue;
+      if (!plain && mapping.softwire >= fast_.softwire_count) {
+        leave(work.frame);
+        continue;
+      }
       const FastConfig::Way& way = plain ? fast_.to_inside : fast_.into_softwire[mapping.softwire];
-      if (total > way.fits_bytes || (total > fits_any_path_bytes && !plain && !fits_path(mapping.b4, total))) continue;
+      if (total > way.fits_bytes || (total > fits_any_path_bytes && !plain && !fits_path(mapping.b4, total))) {
+        leave(work.frame);
+        continue;
+      }
       const bool refreshes = fast_.udp_inbound_refresh && !work.packet.tcp && mapping.last_seen_s != now_s_;
       const bool usual = (work.packet.special & PlainPacket::turns) == 0 && !refreshes &&
                          fast_.steady.inbound(mapping, work.ip, work.packet.tcp);
-      if (!usual && !(mapping.has(nat::Mapping::in_use) && admit_inbound(work, plain))) continue;
+      if (!usual && !(mapping.has(nat::Mapping::in_use) && admit_inbound(work, plain))) {
+        leave(work.frame);
+        continue;
+      }
       if ((work.packet.special & PlainPacket::other_tos) != 0) [[unlikely]]
         rewrite_rest(work.ip, work.tos, net::header_at<net::Ipv4Header>(work.ip).identification);
       // Backwards is the ones-complement negative.
